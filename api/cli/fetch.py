@@ -1,0 +1,89 @@
+"""`evidence fetch`: a version's bytes out again, verified before the file gets its name."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from api.cli.context import shared
+from api.cli.items import ErnArgument
+from api.cli.show import version_row
+from evidence_store.errors import (
+    ConflictError,
+    MalformedError,
+    NoSpaceError,
+    NotFoundError,
+    StoreUnavailableError,
+)
+from evidence_store.identifiers import Ern
+from evidence_store.item import Version
+from evidence_store.ports import CatalogReader
+
+
+def fetch(
+    context: typer.Context,
+    ern: ErnArgument,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to make.")],
+    version: Annotated[int | None, typer.Option(min=1, help="By default the original.")] = None,
+) -> None:
+    """Fetch a version. The file appears when its digests are the registered ones, and only whole."""
+    here = shared(context)
+    instance = here.instance()
+    with instance.catalog.read() as reader:
+        chosen = version_of(reader, Ern.parse(ern), version)
+        sealed = reader.sealed(chosen.object_name)
+    with _new_file(output) as file:
+        for chunk in instance.vault.open(sealed):
+            file.write(chunk)
+    row = {"ern": ern, **version_row(chosen), "output": str(output)}
+    here.output.record(row, f"{ern} version {chosen.number} is in {output}, verified")
+
+
+def version_of(reader: CatalogReader, ern: Ern, number: int | None) -> Version:
+    """The item's version of this number, or its original.
+
+    Raises:
+        NotFoundError: if there is no such item or version.
+        MalformedError: if the item has no bytes.
+    """
+    reader.item(ern)
+    versions = reader.versions(ern)
+    if not versions:
+        raise MalformedError(f"{ern} has no bytes: it is a physical exhibit")
+    for each in versions:
+        if each.number == (number or 1):
+            return each
+    raise NotFoundError(f"{ern} has versions 1 to {len(versions)}, and no {number}")
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that gets its name only if all goes well, and is never there in part."""
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # link() refuses to replace: what is there already is not ours to overwrite.
+        path.hardlink_to(temporary)
+    except FileExistsError as error:
+        raise ConflictError(f"{path} exists; choose another name") from error
+    except FileNotFoundError as error:
+        raise MalformedError(f"{path.parent}: expected a folder, found none") from error
+    except OSError as error:
+        if error.errno in {28, 122}:
+            raise NoSpaceError(f"{path}: the disk is full") from error
+        raise StoreUnavailableError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this command to the command line."""
+    app.command("fetch")(fetch)

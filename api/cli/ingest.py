@@ -1,0 +1,226 @@
+"""`evidence ingest`: files and folders into a case. One line for each file, then a summary."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli import asserted
+from api.cli.context import shared
+from api.cli.exits import Exit, exit_of, worst
+from api.cli.output import Json, Output, name_fields
+from api.cli.progress import Progress
+from evidence_store import manifest as manifests
+from evidence_store.digest import Digest
+from evidence_store.errors import EvidenceError, MalformedError
+from evidence_store.identifiers import CaseId
+from evidence_store.intake import Intake, IntakeStatus
+from evidence_store.kinds import EvidenceKind
+from ingest.pipeline import Order, Pipeline, Result
+from ingest.sources import Refused, Source, walk
+from ingest.stated import Stated
+
+
+def ingest(  # noqa: PLR0913 - one parameter for each thing an officer states
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders.", exists=True)],
+    *,
+    case: asserted.CaseOption,
+    method: asserted.MethodOption,
+    collected_by: asserted.CollectedByOption,
+    collected_at: asserted.CollectedAtOption,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="What all the files are; by default as each one's content says."),
+    ] = None,
+    place: asserted.PlaceOption = asserted.DEFAULT_STATED,
+    source: asserted.SourceOption = asserted.DEFAULT_STATED,
+    title: asserted.TitleOption = None,
+    field: asserted.FieldOption = None,
+    metadata: asserted.MetadataOption = None,
+    terms: asserted.TermsOption = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            help="The sender's digests, as sha256sum writes them.", exists=True, dir_okay=False
+        ),
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="The sender's SHA-256 of a single file.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be taken in.")
+    ] = False,
+) -> Exit:
+    """Take files and folders into a case: digest, identify, describe, encrypt, store, register.
+
+    May be run again after any interruption: what is registered already is not registered twice.
+    """
+    here = shared(context)
+    instance = here.instance()
+    stated_kind = None if kind is None else asserted.kind_named(kind)
+    if stated_kind is EvidenceKind.PHYSICAL_EXHIBIT:
+        raise MalformedError(
+            "kind: a physical exhibit has no bytes; use `evidence exhibit register`"
+        )
+    statement = asserted.statement(
+        kind=stated_kind or EvidenceKind.UNKNOWN,
+        now=instance.clock.now(),
+        collected_by=collected_by,
+        collected_at=collected_at,
+        method=method,
+        place=place,
+        source=source,
+        title=title,
+        fields=field or (),
+        metadata=metadata,
+        terms=terms,
+    )
+    case_id = CaseId.parse(case)
+    with instance.catalog.read() as reader:
+        reader.case(case_id)
+    roots = [os.fsencode(path) for path in paths]
+    stated = _stated(roots, manifest, sha256)
+    sources = walk(roots, excluded=_folder(here.home))
+    if dry_run:
+        return _show(here.output, sources)
+    order = Order(statement.asserted(instance.catalog), infer_kind=stated_kind is None)
+    intake = Intake(instance.catalog, instance.vault, instance.clock, case_id)
+    tally = _Tally(here.output)
+    with instance.extractor() as extractor, Progress(roots) as progress:
+        pipeline = Pipeline(intake, extractor, order, stated)
+        try:
+            with closing(pipeline.run(sources)) as results:
+                for result in results:
+                    tally.add(result)
+                    progress.advance(result)
+        except KeyboardInterrupt:
+            tally.interrupted = True
+    return tally.close(pipeline.stopped_by)
+
+
+class _Tally:
+    """Prints a line for each result, counts them, and closes with the summary."""
+
+    def __init__(self, output: Output) -> None:
+        self.interrupted = False
+        self._output = output
+        self._counts: Counter[IntakeStatus] = Counter()
+        self._bytes = 0
+        self._exits: set[Exit] = set()
+        self._started = time.monotonic()
+
+    def add(self, result: Result) -> None:
+        self._counts[result.status] += 1
+        if result.fingerprint is not None:
+            self._bytes += result.fingerprint.size_bytes
+        if result.error is not None:
+            self._exits.add(exit_of(result.error))
+        self._output.record(_fields(result), _text(result))
+
+    def close(self, stopped_by: EvidenceError | None) -> Exit:
+        seconds = round(time.monotonic() - self._started, 3)
+        counts = {status.value: self._counts[status] for status in IntakeStatus}
+        summary: dict[str, Json] = {
+            **counts,
+            "files": self._counts.total(),
+            "bytes": self._bytes,
+            "seconds": seconds,
+            "interrupted": self.interrupted,
+            "stopped_by": None if stopped_by is None else f"{stopped_by.code}: {stopped_by}",
+        }
+        said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+        text = f"{said or 'no files'}; {self._bytes} bytes in {seconds} s"
+        self._output.record({"summary": summary}, text)
+        if stopped_by is not None:
+            self._exits.add(exit_of(stopped_by))
+            self._output.problem(stopped_by)
+        if self.interrupted:
+            self._exits.add(Exit.AGAIN)
+            self._output.note("interrupted; run the same command again to go on")
+        return worst(self._exits)
+
+
+def _fields(result: Result) -> dict[str, Json]:
+    found, error = result.fingerprint, result.error
+    return {
+        "ern": None if result.ern is None else str(result.ern),
+        **name_fields(result.name),
+        "status": result.status.value,
+        "sha256": None if found is None else found.sha256.hex,
+        "blake3": None if found is None else found.blake3.hex,
+        "size_bytes": None if found is None else found.size_bytes,
+        "media_type": result.media_type,
+        "kind": None if result.kind is None else result.kind.value,
+        "name_mismatch": result.name_mismatch,
+        "error": None if error is None else f"{error.code}: {error}",
+        "code": None if error is None else error.code,
+    }
+
+
+def _text(result: Result) -> str:
+    name = result.name.decode("utf-8", "replace")
+    line = f"{result.status:<11} {result.ern or '-':<14} {name}"
+    if result.name_mismatch:
+        line += f"  (its name speaks of another type than {result.media_type})"
+    return line if result.error is None else f"{line}  {result.error.code}: {result.error}"
+
+
+def _stated(roots: list[bytes], manifest: Path | None, sha256: str | None) -> Stated:
+    if manifest is not None and sha256 is not None:
+        raise MalformedError("expected --manifest or --sha256, found both")
+    if manifest is not None:
+        size_bytes = manifest.stat().st_size
+        if size_bytes > manifests.MANIFEST_BYTES_MAX:
+            raise MalformedError(
+                f"manifest: expected at most {manifests.MANIFEST_BYTES_MAX} bytes, "
+                f"found {size_bytes}"
+            )
+        digests = manifests.parse(manifest.read_bytes())
+        return Stated.of_manifest(digests, os.fsencode(manifest), roots)
+    if sha256 is None:
+        return Stated()
+    if len(roots) != 1 or not Path(os.fsdecode(roots[0])).is_file():
+        raise MalformedError("--sha256: expected exactly one path, a file; use --manifest for more")
+    return Stated.of_file(roots[0], Digest.sha256_hex(sha256))
+
+
+def _folder(path: Path) -> frozenset[tuple[int, int]]:
+    found = path.stat()
+    return frozenset({(found.st_dev, found.st_ino)})
+
+
+def _show(output: Output, sources: Iterable[Source | Refused]) -> Exit:
+    files = size_bytes = refused = 0
+    for each in sources:
+        if isinstance(each, Refused):
+            refused += 1
+            row: dict[str, Json] = {
+                **name_fields(each.name),
+                "status": "would_refuse",
+                "error": f"{each.error.code}: {each.error}",
+            }
+        else:
+            files += 1
+            size_bytes += each.size_bytes
+            row = {
+                **name_fields(each.name),
+                "status": "would_ingest",
+                "size_bytes": each.size_bytes,
+                "error": None,
+            }
+        output.record(row, "  ".join(str(value) for value in row.values() if value is not None))
+    summary: dict[str, Json] = {"would_ingest": files, "would_refuse": refused, "bytes": size_bytes}
+    text = f"would take in {files} files of {size_bytes} bytes, and refuse {refused}"
+    output.record({"summary": {**summary, "dry_run": True}}, text)
+    return Exit.DONE
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this command to the command line."""
+    app.command("ingest")(ingest)

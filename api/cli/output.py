@@ -1,0 +1,80 @@
+"""How the command line speaks: JSON or text on stdout, everything else on stderr.
+
+JSON is written with `--json`, and whenever stdout is not a terminal, so that a
+program never has to parse what is meant for a person. Names that are not UTF-8
+are shown with replacement characters, and exactly in a `…_base64` beside them.
+"""
+
+import base64
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from evidence_store.errors import EvidenceError
+
+Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a command's data goes. `as_json` chooses between programs and people."""
+
+    as_json: bool
+
+    def record(self, value: Mapping[str, Json], text: str) -> None:
+        """One record: a JSON line, or the text for a person."""
+        self.line(json.dumps(value, ensure_ascii=False) if self.as_json else text)
+
+    def line(self, text: str) -> None:
+        """One line, flushed: what is acknowledged is seen at once."""
+        sys.stdout.write(printable(text) + "\n")
+        sys.stdout.flush()
+
+    def table(self, rows: Iterable[Mapping[str, Json]], columns: Sequence[str]) -> None:
+        """Rows: JSON Lines as they come, or a table of these columns."""
+        if self.as_json:
+            for row in rows:
+                self.record(row, "")
+            return
+        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        for row in rows:
+            table.add_row(*(printable(_cell(row.get(column))) for column in columns))
+        Console(markup=False, highlight=False).print(table)
+
+    def problem(self, error: EvidenceError) -> None:
+        """An error, on stderr."""
+        if self.as_json:
+            text = json.dumps({"error": {"code": error.code, "message": str(error)}})
+        else:
+            text = f"{error.code}: {error}"
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        """Something for a person only, on stderr."""
+        sys.stderr.write(printable(text) + "\n")
+
+
+def name_fields(name: bytes | None, field: str = "path") -> dict[str, Json]:
+    """A name of any bytes, as JSON fields: readable, and exact where readable is not."""
+    if name is None:
+        return {field: None}
+    text = name.decode("utf-8", "replace")
+    if text.encode() == name:
+        return {field: text}
+    return {field: text, f"{field}_base64": base64.b64encode(name).decode("ascii")}
+
+
+def printable(text: str) -> str:
+    """The text without control characters: a file's name must not drive the terminal."""
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}"
+        for each in text
+    )
+
+
+def _cell(value: Json) -> str:
+    return "" if value is None else str(value)

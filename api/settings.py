@@ -1,0 +1,113 @@
+"""Configuration: read once, by the composition root only.
+
+An `EVIDENCE_…` environment variable wins over `settings.toml` in the home, and
+that over the default. A name that is not a setting is an error in both, because
+a misspelt one would otherwise be silently without effect.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from evidence_store.errors import SettingsError
+
+PREFIX = "EVIDENCE_"
+HOME_VARIABLE = "EVIDENCE_HOME"  # where the rest is; the command line reads it itself
+FILE_NAME = "settings.toml"
+
+
+class Settings(BaseSettings):
+    """Every knob there is. A relative path is relative to the home."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL of the catalog; by default SQLite in the home."
+    )
+    database_password_file: Path | None = Field(
+        None, description="Holds the password for `database_url`, so that the URL need not."
+    )
+    database_busy_seconds: float = Field(
+        10, gt=0, le=600, description="How long to wait for another writer of the catalog."
+    )
+    objects: Literal["filesystem", "s3"] = Field("filesystem", description="Where objects rest.")
+    objects_root: Path = Field(Path("objects"), description="The filesystem store's folder.")
+    s3_endpoint: str | None = Field(None, description="Host and port of the S3 server.")
+    s3_bucket: str | None = Field(None, description="A versioned bucket with Object Lock.")
+    s3_region: str = Field("us-east-1", description="The bucket's region.")
+    s3_secure: bool = Field(default=True, description="Whether to use https.")
+    s3_ca_file: Path | None = Field(None, description="Certificates to trust, for an own CA.")
+    s3_access_key_file: Path | None = Field(None, description="Holds the S3 access key.")
+    s3_secret_key_file: Path | None = Field(None, description="Holds the S3 secret key.")
+    s3_retention_days: int = Field(
+        3650, ge=1, le=36500, description="How long each object is locked, from its own request."
+    )
+    s3_retention_mode: Literal["COMPLIANCE", "GOVERNANCE"] = Field(
+        "COMPLIANCE", description="GOVERNANCE lets the server's administrator lift a lock."
+    )
+    key_file: Path = Field(Path("keys/evidence.key"), description="The age identities (0600).")
+    key_passphrase_file: Path | None = Field(
+        None, description="Holds the key file's passphrase, where there is no terminal."
+    )
+    key_recipients: list[str] = Field(
+        [], description="More age recipients for every object, such as a key kept in a safe."
+    )
+    extraction_workers: int = Field(1, ge=1, le=64, description="Isolated processes for claims.")
+    extraction_seconds: float = Field(
+        10, gt=0, le=3600, description="How long the claims of one file may take to read."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then what `load` read from the file."""
+        return env_settings, init_settings
+
+
+def load(home: Path) -> Settings:
+    """The settings of the instance in `home`.
+
+    Raises:
+        SettingsError: if a name is not a setting, or a value is not one it can have.
+    """
+    names = (name for name in os.environ if name.startswith(PREFIX) and name != HOME_VARIABLE)
+    _refuse_unknown(names, prefix=PREFIX)
+    file = home / FILE_NAME
+    stated = _read(file)
+    _refuse_unknown(stated, prefix="")
+    try:
+        return Settings(**stated)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise SettingsError(f"setting {name}: {first['msg']}") from None  # the value may be secret
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"settings: {file} cannot be read: {error}") from error
+
+
+def _refuse_unknown(names: Iterable[str], *, prefix: str) -> None:
+    known = {prefix + (name.upper() if prefix else name) for name in Settings.model_fields}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+            raise SettingsError(f"setting {name}: there is no such setting; {advice}")

@@ -1,0 +1,98 @@
+"""Everything that can go wrong, as one tree of few classes, each with a stable code.
+
+A message says what was expected and what was found, and what to do about it. It
+never holds evidence content, key material or a passphrase. Exit codes and HTTP
+statuses are not known here: they exist in `api` only.
+"""
+
+
+class EvidenceError(Exception):
+    """Something this system refused or could not do.
+
+    `code` is stable: it may be documented, searched for and translated.
+    """
+
+    code = "E000"
+
+
+class MalformedError(EvidenceError):
+    """The input is not in the form this system accepts."""
+
+    code = "E100"
+
+
+class SettingsError(EvidenceError):
+    """The installation is not set up, or set up wrongly."""
+
+    code = "E110"
+
+
+class UnsupportedSourceError(EvidenceError):
+    """The source is something that cannot be evidence bytes: a link, a device, a socket."""
+
+    code = "E120"
+
+
+class FixityError(EvidenceError):
+    """Bytes are not the bytes that were registered."""
+
+    code = "E200"
+
+    def __init__(self, *, expected: str, found: str, what: str = "content") -> None:
+        super().__init__(f"{what}: expected {expected}, found {found}")
+        self.expected = expected
+        self.found = found
+
+
+class SourceChangedError(EvidenceError):
+    """The source changed or went away while it was read; nothing was registered from it."""
+
+    code = "E210"
+
+
+class DiscrepancyError(EvidenceError):
+    """What arrived is not what the sender listed."""
+
+    code = "E220"
+
+
+class NotFoundError(EvidenceError):
+    """No such case, item, version or object."""
+
+    code = "E404"
+
+
+class ConflictError(EvidenceError):
+    """The name is taken, or somebody else wrote first; what is there was left as it is."""
+
+    code = "E409"
+
+
+class KeyUnavailableError(EvidenceError):
+    """No key at hand opens this content: the key is missing, locked or destroyed."""
+
+    code = "E500"
+
+
+class UnavailableError(EvidenceError):
+    """A store, database or disk did not do its part now; the same call may succeed later."""
+
+    code = "E900"
+
+
+class StoreUnavailableError(UnavailableError):
+    """The object store cannot be reached, or refuses to work."""
+
+    code = "E910"
+
+
+class NoSpaceError(UnavailableError):
+    """The disk is full; nothing of the unfinished work was registered."""
+
+    code = "E920"
+
+
+class CatalogBusyError(UnavailableError):
+    """The catalog is locked by another process, or cannot be reached."""
+
+    code = "E930"

@@ -1,0 +1,174 @@
+"""The names things go by: States, cases, items (ERN), people, stored objects.
+
+Every one has a single accepted spelling: `parse` and `str` are inverses. Knows
+nothing of how a name is allocated; that is the catalog's part.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from evidence_store.errors import MalformedError
+
+YEAR_MIN, YEAR_MAX = 1900, 9999
+SERIAL_MAX = 10**12
+
+
+def _match(pattern: str, text: str, what: str) -> re.Match[str]:
+    found = re.fullmatch(pattern, text, re.ASCII)
+    if found is None:
+        raise MalformedError(f"{what}, found {text[:80]!r}")
+    return found
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StateCode:
+    """A State, by its ISO 3166-1 alpha-2 code: `SI`.
+
+    Only the form is checked here; user-assigned codes (`XX`, `QM`…`QZ`) serve
+    institutions that are not States.
+    """
+
+    value: str
+
+    def __post_init__(self) -> None:
+        _match("[A-Z]{2}", self.value, "State: expected two capital letters (ISO 3166-1)")
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ern:
+    """An evidence registration number: State, year, serial, as in `SI-2026-000123`.
+
+    The serial has six digits and more only when it needs them. An ERN is
+    allocated once and never reused; a void one stays void.
+    """
+
+    state: StateCode
+    year: int
+    serial: int
+
+    def __post_init__(self) -> None:
+        if not YEAR_MIN <= self.year <= YEAR_MAX:
+            raise MalformedError(f"ERN: the year {self.year} is not between 1900 and 9999")
+        if not 1 <= self.serial < SERIAL_MAX:
+            raise MalformedError(f"ERN: the serial {self.serial} is not between 1 and 10^12-1")
+
+    def __str__(self) -> str:
+        return f"{self.state}-{self.year}-{self.serial:06d}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an ERN.
+
+        Raises:
+            MalformedError: on anything `str()` of an ERN would not have written.
+        """
+        found = _match(
+            r"([A-Z]{2})-(\d{4})-(\d{6,12})", text, "ERN: expected the form SI-2026-000123"
+        )
+        ern = cls(StateCode(found[1]), int(found[2]), int(found[3]))
+        if str(ern) != text:
+            raise MalformedError(f"ERN: expected {ern}, found {text[:80]!r}")
+        return ern
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CaseId:
+    """A case, as in `SI-CASE-0007`: State and serial."""
+
+    state: StateCode
+    serial: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.serial < SERIAL_MAX:
+            raise MalformedError(f"case: the serial {self.serial} is not between 1 and 10^12-1")
+
+    def __str__(self) -> str:
+        return f"{self.state}-CASE-{self.serial:04d}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a case identifier.
+
+        Raises:
+            MalformedError: on anything `str()` of a case identifier would not have written.
+        """
+        found = _match(r"([A-Z]{2})-CASE-(\d{4,12})", text, "case: expected the form SI-CASE-0007")
+        case_id = cls(StateCode(found[1]), int(found[2]))
+        if str(case_id) != text:
+            raise MalformedError(f"case: expected {case_id}, found {text[:80]!r}")
+        return case_id
+
+
+class Role(StrEnum):
+    """In what capacity a person appears. The value is the prefix of the person's code."""
+
+    COLLECTOR = "COL"
+    EXAMINER = "EXM"
+    WITNESS = "WIT"
+    VICTIM = "VIC"
+    SUSPECT = "SUS"
+    EXPERT = "EXP"
+    INTERPRETER = "INT"
+    PROVIDER = "PRV"
+    OFFICER = "OFF"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PersonCode:
+    """A person, by role and serial, as in `COL-0004`; the name is kept elsewhere."""
+
+    role: Role
+    serial: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.serial < SERIAL_MAX:
+            raise MalformedError(f"person: the serial {self.serial} is not between 1 and 10^12-1")
+
+    def __str__(self) -> str:
+        return f"{self.role}-{self.serial:04d}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a person code.
+
+        Raises:
+            MalformedError: on anything `str()` of a person code would not have written.
+        """
+        found = _match(
+            rf"({'|'.join(Role)})-(\d{{4,12}})", text, "person: expected the form COL-0004"
+        )
+        code = cls(Role(found[1]), int(found[2]))
+        if str(code) != text:
+            raise MalformedError(f"person: expected {code}, found {text[:80]!r}")
+        return code
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectName:
+    """A stored object: 32 lower-case hexadecimal digits, chosen at random.
+
+    A name says nothing about the content, so a listing of the store tells an
+    outsider nothing; and it can be chosen before the content is known.
+    """
+
+    value: str
+
+    def __post_init__(self) -> None:
+        _match("[0-9a-f]{32}", self.value, "object name: expected 32 hexadecimal digits")
+
+    def __str__(self) -> str:
+        return self.value
+
+    @classmethod
+    def of(cls, random: bytes) -> Self:
+        """The name spelled by 16 random bytes.
+
+        Raises:
+            MalformedError: if there are not 16.
+        """
+        return cls(random.hex())

@@ -1,0 +1,1 @@
+"""How bytes become evidence: sources, one pass over each, identification, claims. No storage here."""

@@ -1,0 +1,1 @@
+"""What outlives the process: objects, catalog, keys. Adapters of `evidence_store.ports`."""
