@@ -155,6 +155,8 @@ def verified(chunks: Iterable[bytes], *expected: Digest) -> Iterator[bytes]:
     hashers = [(digest, hasher(digest.algorithm)) for digest in expected]
     held_back = b""
     for chunk in chunks:
+        if not chunk:
+            continue  # otherwise an empty one at the end would push the last bytes out unverified
         for _, state in hashers:
             state.update(chunk)
         if held_back:

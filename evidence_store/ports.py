@@ -313,6 +313,14 @@ class CatalogReader(Protocol):
         """Objects by name, from behind `after`; only those wrapped to `recipient`, if given."""
         ...
 
+    def recipients(self) -> Sequence[str]:
+        """The keys that any object's header is wrapped to, in order."""
+        ...
+
+    def last_registered(self) -> Item | None:
+        """The item with the greatest ERN, if there is any."""
+        ...
+
 
 class CatalogWriter(CatalogReader, Protocol):
     """A transaction. Nobody else writes while it lasts; it sees what it wrote."""
@@ -342,7 +350,7 @@ class CatalogWriter(CatalogReader, Protocol):
         ...
 
     def void(self, ern: Ern, reason: str) -> Item:
-        """Declare an ERN void, for ever. The item and its versions stay as they are otherwise.
+        """Declare an ERN void, for ever; its versions stay, and its source may come in again.
 
         Raises:
             NotFoundError: if the ERN was not allocated.

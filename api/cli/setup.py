@@ -1,0 +1,62 @@
+"""`evidence init` and `evidence migrate`: an instance begins, and follows its software."""
+
+from typing import Annotated
+
+import typer
+
+from api import wiring
+from api.cli.context import new_passphrase, shared
+from evidence_store.identifiers import StateCode
+from evidence_store.kinds import stated
+
+
+def init(
+    context: typer.Context,
+    *,
+    state: Annotated[str, typer.Option(help="The State, as in SI (ISO 3166-1).")],
+    authority: Annotated[str, typer.Option(help="The authority or institution.")],
+    passphrase: Annotated[
+        bool,
+        typer.Option(
+            "--passphrase",
+            help="Protect the key file by a passphrase, from EVIDENCE_KEY_PASSPHRASE_FILE or the "
+            "terminal.",
+        ),
+    ] = False,
+) -> None:
+    """Set up an instance: its home, its key, its object store and its catalog.
+
+    May be run again if it was cut short; an instance that is there is left as it is.
+    """
+    here = shared(context)
+    made = wiring.create_instance(
+        here.home,
+        StateCode(state),
+        stated(authority, "authority"),
+        new_passphrase if passphrase else None,
+    )
+    here.output.record(
+        {
+            "home": str(here.home),
+            "state": state,
+            "authority": authority,
+            "recipient": made.keyring.recipient,
+            "key_file": str(made.key_path),
+        },
+        f"The instance is in {here.home}. Its key is {made.key_path}: without it nothing can be "
+        "read again. Back it up now: evidence keys backup FILE",
+    )
+
+
+def migrate(context: typer.Context) -> None:
+    """Bring the catalog's tables to what this version of the software needs."""
+    here = shared(context)
+    before, after = wiring.migrate_catalog(here.home)
+    text = "nothing to do" if before == after else f"from {before} to {after}"
+    here.output.record({"before": before, "after": after}, text)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command("init")(init)
+    app.command("migrate")(migrate)

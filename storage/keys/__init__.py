@@ -1,0 +1,1 @@
+"""Where the keys rest that content is sealed to."""
