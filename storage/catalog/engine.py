@@ -35,13 +35,12 @@ def engine_for(url: str, *, busy_seconds: float) -> Engine:
         parsed = make_url(url)
     except SQLAlchemyError:
         raise SettingsError("database_url: expected sqlite:///FILE or postgresql://…") from None
-    match parsed.get_backend_name():
-        case "sqlite":
-            return _sqlite(url, busy_seconds)
-        case "postgresql":
-            return _postgresql(url, busy_seconds)
-        case other:
-            raise SettingsError(f"database_url: expected sqlite or postgresql, found {other}")
+    makers = {"sqlite": _sqlite, "postgresql": _postgresql}
+    name = parsed.get_backend_name()
+    if name not in makers:
+        raise SettingsError(f"database_url: expected sqlite or postgresql, found {name}")
+    with translated():
+        return makers[name](url, busy_seconds)
 
 
 def _sqlite(url: str, busy_seconds: float) -> Engine:

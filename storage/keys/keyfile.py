@@ -108,8 +108,7 @@ class KeyFile:
 
     def load(self) -> Self:
         """Read the file as it is now, rather than when a key is first needed."""
-        with self._lock:
-            self._identities, _ = self._read()
+        self._fresh()
         return self
 
     def add_identity(self) -> str:
@@ -139,8 +138,7 @@ class KeyFile:
             NoSpaceError, SettingsError, UnavailableError: if it cannot be written.
         """
         _refuse_existing(path)
-        self.load()
-        content, secret = bytes(self._loaded()), passphrase()
+        content, secret = bytes(self._fresh()), passphrase()
         private_file.write_new(path, self._protected(content, secret))
         if open_file(private_file.read_back(path), [ScryptIdentity(secret)]) != content:
             raise FixityError(what=f"{path}", expected="the copy just written", found="another")
@@ -149,19 +147,20 @@ class KeyFile:
         """Insist that the file is private and that every key in it opens what is sealed to it.
 
         Raises:
-            FixityError: if a key does not open what was sealed to it just now.
+            KeyUnavailableError: also if a key does not open what was sealed to it just now.
             SettingsError: also if others may write in the file's folder.
         """
+        identities = self._fresh().all
         private_file.refuse_open_folder(self.path)
-        self.load()
         file_key = self._random(FILE_KEY_BYTES)
         headers = [
-            seal_header(file_key, [identity.recipient], self._random)
-            for identity in self._loaded().all
+            seal_header(file_key, [identity.recipient], self._random) for identity in identities
         ]
         for header in (self.wrap(file_key), *headers):
             if self.unwrap(header) != file_key:
-                raise FixityError(what=f"{self.path}", expected="a key that works", found="none")
+                raise KeyUnavailableError(
+                    f"{self.path}: a key opened something else than was sealed"
+                )
 
     # ------------------------------------------------------------------- inside
 
@@ -171,15 +170,23 @@ class KeyFile:
                 self._identities, _ = self._read()
             return self._identities
 
+    def _fresh(self) -> Identities:
+        with self._lock:
+            self._identities, _ = self._read()
+            return self._identities
+
     def _read(self) -> tuple[Identities, bytes | None]:
         """What is in the file now, and the passphrase that protects it."""
         content = private_file.read(self.path)
-        passphrase = None
+        passphrase = self._asked() if content.startswith(VERSION_LINE) else None
         try:
-            if content.startswith(VERSION_LINE):
-                passphrase = self._asked()
+            if passphrase is not None:
                 content = open_file(content, [ScryptIdentity(passphrase)])
             return Identities.parse(content), passphrase
+        except KeyUnavailableError as error:
+            raise KeyUnavailableError(
+                f"{self.path}: expected the passphrase of the key file, found another"
+            ) from error
         except (MalformedError, FixityError) as error:
             # Not passed on as they are: they would speak of evidence, and it may be intact.
             raise KeyUnavailableError(

@@ -43,7 +43,8 @@ def read(path: Path) -> bytes:
                 f"{path}: expected a file, found a link; put the file itself there"
             ) from error
         raise KeyUnavailableError(
-            f"{path}: expected a key file, found: {error.strerror}; restore it from a backup"
+            f"{path}: expected a key file, found: {error.strerror}; create it, "
+            "or restore it from a backup"
         ) from error
     with os.fdopen(descriptor, "rb") as file:
         _refuse_open_to_others(path, os.fstat(descriptor))  # of the file opened, not of its name
@@ -136,6 +137,16 @@ def write_new(path: Path, content: bytes) -> None:
         _flush(path.parent)
 
 
+def read_back(path: Path) -> bytes:
+    """What is now in a file that was just written.
+
+    Raises:
+        SettingsError, UnavailableError: if it cannot be read.
+    """
+    with _refusals(path):
+        return path.read_bytes()
+
+
 def _write(path: Path, content: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, MODE)
@@ -169,4 +180,4 @@ def _refusals(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise NoSpaceError(f"{path}: the disk is full; make room and try again") from error
-        raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
+        raise UnavailableError(f"{path}: the system refused it: {error.strerror}") from error

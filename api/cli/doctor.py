@@ -1,0 +1,180 @@
+"""`evidence doctor`: what is wrong with this instance, and what a crash left. Changes nothing unasked."""
+
+import ctypes
+import shutil
+import stat
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from api import wiring
+from api.cli.context import shared
+from api.cli.exits import Exit, exit_of, worst
+from api.cli.output import Json
+from api.wiring import Instance
+from evidence_store.errors import EvidenceError
+from evidence_store.reconciliation import Discrepancy, reconcile
+from ingest.extraction.supervisor import isolation
+
+FREE_BYTES_MIN = 10 * 1024**3
+CLOCK_UNSYNCHRONISED = 5  # adjtimex(2): TIME_ERROR
+OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found. `advice` says what to do unless the outcome is ok."""
+
+    outcome: str
+    found: Json
+    advice: str | None = None
+
+
+OK, WARNING, ERROR = "ok", "warning", "error"
+
+
+def doctor(
+    context: typer.Context,
+    *,
+    discard_unfinished: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="HOURS",
+            help="Let go of writes begun more than HOURS ago that no crash survivor will finish.",
+        ),
+    ] = None,
+) -> Exit:
+    """Look for what is wrong: settings, keys, catalog, store, isolation, space, clock, orphans.
+
+    Exit code 0 if all is well or only worth knowing, else as the worst finding has it.
+    """
+    here = shared(context)
+    instance = here.instance()
+    if discard_unfinished is not None:
+        before = instance.clock.now() - timedelta(hours=discard_unfinished)
+        count = instance.objects.discard_unfinished(before=before)
+        here.output.note(f"let go of {count} unfinished writes")
+    exits: list[Exit] = []
+    for name, check in CHECKS.items():
+        try:
+            finding = check(instance)
+        except EvidenceError as error:
+            finding = Finding(ERROR, f"{error.code}: {error}")
+            exits.append(exit_of(error))
+        if finding.outcome == ERROR:
+            exits.append(Exit.INTEGRITY)
+        row: dict[str, Json] = {
+            "check": name,
+            "outcome": finding.outcome,
+            "found": finding.found,
+            "advice": finding.advice,
+        }
+        advice = f"  {finding.advice}" if finding.advice else ""
+        here.output.record(row, f"{finding.outcome:<8} {name}: {finding.found}{advice}")
+    return worst(exits)
+
+
+def _home(instance: Instance) -> Finding:
+    mode = stat.S_IMODE(instance.home.stat().st_mode)
+    if mode & OPEN_TO_OTHERS:
+        return Finding(WARNING, f"mode {mode:04o}", f"run: chmod go= {instance.home}")
+    return Finding(OK, str(instance.home))
+
+
+def _catalog(instance: Instance) -> Finding:
+    with instance.catalog.read() as reader:
+        return Finding(OK, f"{reader.state()}, {reader.authority()}")
+
+
+def _keys(instance: Instance) -> Finding:
+    instance.keyring.check()
+    with instance.catalog.read() as reader:
+        old = [each for each in reader.recipients() if each != instance.keyring.recipient]
+    if old:
+        return Finding(
+            WARNING, f"objects are wrapped to {len(old)} older keys", "evidence keys rewrap"
+        )
+    return Finding(OK, instance.keyring.recipient)
+
+
+def _store(instance: Instance) -> Finding:
+    return Finding(OK, wiring.examine_store(instance))
+
+
+def _isolation(_: Instance) -> Finding:
+    found = isolation()
+    if not found.holds:
+        advice = "claims are not read on this machine; see the operator's guide"
+        return Finding(WARNING, found.text, advice)
+    return Finding(OK, found.text)
+
+
+def _space(instance: Instance) -> Finding:
+    free = min(shutil.disk_usage(path).free for path in wiring.local_folders(instance))
+    if free < FREE_BYTES_MIN:
+        return Finding(WARNING, free, "less than 10 GiB are free: make room")
+    return Finding(OK, free)
+
+
+def _clock(instance: Instance) -> Finding:
+    now = instance.clock.now()
+    with instance.catalog.read() as reader:
+        last = reader.last_registered()
+    if last is not None and last.registered_at > now:
+        return Finding(ERROR, now.isoformat(), f"the clock is behind {last.ern}: set it right")
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "adjtimex"):
+        # The call only reads with `modes` of nought; the structure is smaller than this buffer.
+        if libc.adjtimex(ctypes.create_string_buffer(512)) == CLOCK_UNSYNCHRONISED:
+            return Finding(WARNING, now.isoformat(), "the clock is not synchronised: set up NTP")
+    return Finding(OK, now.isoformat())
+
+
+def _unfinished(instance: Instance) -> Finding:
+    count = len(instance.objects.unfinished(before=instance.clock.now()))
+    if count:
+        advice = "if no ingest is running: evidence doctor --discard-unfinished 1"
+        return Finding(WARNING, count, advice)
+    return Finding(OK, 0)
+
+
+def _reconciled(which: Discrepancy) -> Callable[[Instance], Finding]:
+    def check(instance: Instance) -> Finding:
+        counts: Counter[Discrepancy] = Counter()
+        examples: list[str] = []
+        for discrepancy, name in reconcile(instance.catalog, instance.objects):
+            counts[discrepancy] += 1
+            if discrepancy is which and len(examples) < 5:
+                examples.append(str(name))
+        if not counts[which]:
+            return Finding(OK, 0)
+        shown = ", ".join(examples)
+        if which is Discrepancy.ORPHAN:
+            return Finding(WARNING, counts[which], f"harmless, left by a crash: {shown}")
+        return Finding(ERROR, counts[which], f"lost from the store, restore from a copy: {shown}")
+
+    return check
+
+
+CHECKS: dict[str, Callable[[Instance], Finding]] = {
+    "home": _home,
+    "catalog": _catalog,
+    "keys": _keys,
+    "store": _store,
+    "isolation": _isolation,
+    "space": _space,
+    "clock": _clock,
+    "unfinished writes": _unfinished,
+    "orphans": _reconciled(Discrepancy.ORPHAN),
+    "missing objects": _reconciled(Discrepancy.MISSING),
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this command to the command line."""
+    app.command("doctor")(doctor)

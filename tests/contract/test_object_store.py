@@ -1,0 +1,327 @@
+"""What every object store must do. Each adapter of `ObjectStore` is held to the same suite."""
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from evidence_store.errors import ConflictError, MalformedError, NotFoundError
+from evidence_store.identifiers import ObjectName
+from evidence_store.ports import ObjectStore
+from storage.objects.filesystem import FilesystemObjectStore
+from storage.objects.memory import MemoryObjectStore
+from storage.objects.s3 import S3ObjectStore
+from storage.objects.s3_bucket import create_bucket
+from tests.seaweedfs import SeaweedServer, SystemClock
+
+MIB = 1024 * 1024
+PART_BYTES = 5 * MIB  # the least that S3 allows
+AHEAD = timedelta(days=1)
+
+
+def make_memory(request: pytest.FixtureRequest) -> ObjectStore:
+    del request
+    return MemoryObjectStore()
+
+
+def make_filesystem(request: pytest.FixtureRequest) -> ObjectStore:
+    folder: Path = request.getfixturevalue("tmp_path")
+    return FilesystemObjectStore.create(folder / "objects")
+
+
+def make_s3(request: pytest.FixtureRequest) -> ObjectStore:
+    server: SeaweedServer = request.getfixturevalue("s3_server")
+    bucket: str = request.getfixturevalue("s3_bucket_name")
+    client = server.client()
+    retention = timedelta(minutes=5)
+    create_bucket(client, bucket, retention=retention)
+    return S3ObjectStore(
+        client, bucket, clock=SystemClock(), retention=retention, part_bytes=PART_BYTES
+    )
+
+
+STORES = [
+    pytest.param(make_memory, id="memory"),
+    pytest.param(make_filesystem, id="filesystem"),
+    pytest.param(make_s3, id="s3", marks=pytest.mark.s3),
+]
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> ObjectStore:
+    make: Callable[[pytest.FixtureRequest], ObjectStore] = request.param
+    return make(request)
+
+
+def fresh(prefix: str = "") -> ObjectName:
+    return ObjectName(prefix + secrets.token_hex(16)[len(prefix) :])
+
+
+def put(store: ObjectStore, *contents: bytes) -> list[ObjectName]:
+    writers = []
+    for content in contents:
+        writer = store.begin(fresh(), size_bytes=len(content))
+        writer.write(content)
+        writers.append(writer)
+    store.commit(writers)
+    return [writer.name for writer in writers]
+
+
+def read(store: ObjectStore, name: ObjectName, **of: int) -> bytes:
+    return b"".join(store.read(name, **of))
+
+
+SIZES = [0, 1, 65_536, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES, 12 * MIB + 7]
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+def test_what_is_committed_comes_back_bit_for_bit(store: ObjectStore, size_bytes: int) -> None:
+    content = secrets.token_bytes(size_bytes)
+    [name] = put(store, content)
+    assert read(store, name) == content
+    stored = store.stat(name)
+    assert (stored.name, stored.size_bytes) == (name, size_bytes)
+
+
+def test_chunks_of_any_kind_and_size_make_one_object(store: ObjectStore) -> None:
+    writer = store.begin(fresh())
+    buffer = bytearray(b"reused")
+    writer.write(b"")
+    writer.write(buffer)
+    buffer[:] = b"second"  # the caller's buffer is the caller's again
+    writer.write(memoryview(buffer)[:3])
+    writer.write(secrets.token_bytes(0))
+    large = secrets.token_bytes(2 * PART_BYTES + 3)
+    writer.write(memoryview(large))
+    assert writer.size_bytes == 9 + len(large)
+    store.commit([writer])
+    assert read(store, writer.name) == b"reusedsec" + large
+
+
+def test_the_stated_size_is_only_a_hint(store: ObjectStore) -> None:
+    writer = store.begin(fresh(), size_bytes=3)
+    writer.write(b"longer than that")
+    store.commit([writer])
+    assert read(store, writer.name) == b"longer than that"
+
+
+RANGES = [(0, 10), (7, 3), (0, 1), (99_999, 1), (99_990, 100), (0, 200_000), (50_000, 30_000)]
+
+
+@pytest.mark.parametrize(("offset", "length"), RANGES)
+def test_a_range_gives_exactly_its_bytes(store: ObjectStore, offset: int, length: int) -> None:
+    content = secrets.token_bytes(100_000)
+    [name] = put(store, content)
+    assert read(store, name, offset=offset, length=length) == content[offset : offset + length]
+    assert read(store, name, offset=offset) == content[offset:]
+
+
+@pytest.mark.parametrize("content", [b"", b"some content"])
+def test_a_range_without_bytes_gives_none(store: ObjectStore, content: bytes) -> None:
+    [name] = put(store, content)
+    assert read(store, name, offset=len(content)) == b""
+    assert read(store, name, offset=len(content) + 100, length=5) == b""
+    assert read(store, name, offset=0, length=0) == b""
+
+
+def test_a_range_across_parts_is_whole(store: ObjectStore) -> None:
+    content = secrets.token_bytes(2 * PART_BYTES + 100)
+    [name] = put(store, content)
+    at = PART_BYTES - 50
+    assert read(store, name, offset=at, length=MIB) == content[at : at + MIB]
+
+
+def test_a_reader_may_stop_in_the_middle(store: ObjectStore) -> None:
+    content = secrets.token_bytes(3 * MIB)
+    [name] = put(store, content)
+    chunks = store.read(name)
+    first = next(chunks)
+    assert content.startswith(first)
+    assert 0 < len(first) < len(content)
+    assert isinstance(chunks, Iterator)
+    del chunks
+    assert read(store, name) == content
+
+
+@pytest.mark.parametrize("size_bytes", [10, PART_BYTES + 10])
+def test_a_second_put_of_a_name_is_refused_and_the_first_stays(
+    store: ObjectStore, size_bytes: int
+) -> None:
+    first, second = secrets.token_bytes(size_bytes), secrets.token_bytes(size_bytes)
+    [name] = put(store, first)
+    writer = store.begin(name)
+    writer.write(second)
+    with pytest.raises(ConflictError):
+        store.commit([writer])
+    writer.abort()
+    assert read(store, name) == first
+    assert list(store.names()) == [name]
+    assert list(store.unfinished(before=datetime.now(tz=UTC) + AHEAD)) == []
+
+
+def test_two_writers_of_a_name_may_begin_and_one_wins(store: ObjectStore) -> None:
+    name = fresh()
+    first, second = store.begin(name), store.begin(name)
+    first.write(b"first")
+    second.write(b"second")
+    store.commit([second])
+    with pytest.raises(ConflictError):
+        store.commit([first])
+    first.abort()
+    assert read(store, name) == b"second"
+
+
+@pytest.mark.parametrize("size_bytes", [10, PART_BYTES + 10])
+def test_nobody_reads_what_is_not_committed(store: ObjectStore, size_bytes: int) -> None:
+    writer = store.begin(fresh())
+    writer.write(secrets.token_bytes(size_bytes))
+    with pytest.raises(NotFoundError):
+        store.stat(writer.name)
+    with pytest.raises(NotFoundError):
+        read(store, writer.name)
+    assert list(store.names()) == []
+    writer.abort()
+
+
+@pytest.mark.parametrize("size_bytes", [0, 10, PART_BYTES + 10, 3 * PART_BYTES])
+def test_what_is_aborted_leaves_nothing(store: ObjectStore, size_bytes: int) -> None:
+    writer = store.begin(fresh())
+    writer.write(secrets.token_bytes(size_bytes))
+    writer.abort()
+    writer.abort()
+    assert list(store.names()) == []
+    assert list(store.unfinished(before=datetime.now(tz=UTC) + AHEAD)) == []
+    with pytest.raises(MalformedError):
+        store.commit([writer])
+
+
+def test_an_abort_after_the_commit_does_nothing(store: ObjectStore) -> None:
+    writer = store.begin(fresh())
+    writer.write(b"stays")
+    store.commit([writer])
+    writer.abort()
+    assert read(store, writer.name) == b"stays"
+    with pytest.raises(MalformedError):
+        store.commit([writer])
+    assert read(store, writer.name) == b"stays"
+
+
+def test_a_writer_of_another_store_is_refused(store: ObjectStore) -> None:
+    class Foreign:
+        name = fresh()
+        size_bytes = 0
+
+        def write(self, chunk: bytes | bytearray | memoryview, /) -> None:
+            raise AssertionError
+
+        def abort(self) -> None:
+            raise AssertionError
+
+    with pytest.raises(MalformedError):
+        store.commit([Foreign()])
+
+
+def test_a_commit_of_nothing_does_nothing(store: ObjectStore) -> None:
+    store.commit([])
+    assert list(store.names()) == []
+
+
+def test_many_are_committed_at_once(store: ObjectStore) -> None:
+    contents = [secrets.token_bytes(1 + number) for number in range(40)]
+    contents.append(secrets.token_bytes(PART_BYTES + 1))
+    names = put(store, *contents)
+    assert [read(store, name) for name in names] == contents
+    assert list(store.names()) == sorted(names)
+
+
+def test_one_taken_name_among_many_fails_the_commit_and_harms_nothing(store: ObjectStore) -> None:
+    [taken] = put(store, b"first")
+    writers = [store.begin(name) for name in (*[fresh() for _ in range(9)], taken)]
+    for writer in writers:
+        writer.write(b"second")
+    with pytest.raises(ConflictError):
+        store.commit(writers)
+    for writer in writers:
+        writer.abort()
+    assert read(store, taken) == b"first"
+    for name in store.names():  # some may be there, each whole
+        assert read(store, name) == (b"first" if name == taken else b"second")
+    assert list(store.unfinished(before=datetime.now(tz=UTC) + AHEAD)) == []
+
+
+def test_names_come_in_order_and_from_behind_a_cursor(store: ObjectStore) -> None:
+    prefixes = ["00", "00", "01", "7f", "7f", "80", "fe", "ff", "ff"]
+    writers = [store.begin(fresh(prefix)) for prefix in prefixes]
+    store.commit(writers)
+    names = sorted(writer.name for writer in writers)
+    assert list(store.names()) == names
+    for index, name in enumerate(names):
+        assert list(store.names(after=name)) == names[index + 1 :]
+    assert list(store.names(after=ObjectName("0" * 32))) == names
+    assert list(store.names(after=ObjectName("7f" + "f" * 30))) == names[5:]
+    assert list(store.names(after=ObjectName("f" * 32))) == []
+
+
+def test_what_was_never_stored_is_not_found(store: ObjectStore) -> None:
+    put(store, b"another")
+    with pytest.raises(NotFoundError):
+        store.stat(fresh())
+    with pytest.raises(NotFoundError):
+        read(store, fresh())
+    with pytest.raises(NotFoundError):
+        read(store, fresh(), offset=3, length=4)
+    with pytest.raises(NotFoundError):
+        read(store, fresh(), length=0)
+
+
+def test_several_threads_write_and_read_at_once(store: ObjectStore) -> None:
+    def work(number: int) -> list[tuple[ObjectName, bytes]]:
+        contents = [secrets.token_bytes(1000 * number + each) for each in range(10)]
+        names = put(store, *contents)
+        assert [read(store, name) for name in names] == contents
+        return list(zip(names, contents, strict=True))
+
+    with ThreadPoolExecutor(6) as threads:
+        stored = [pair for pairs in threads.map(work, range(6)) for pair in pairs]
+    assert list(store.names()) == sorted(name for name, _ in stored)
+    assert all(read(store, name) == content for name, content in stored)
+
+
+def test_of_threads_that_race_for_a_name_one_wins(store: ObjectStore) -> None:
+    name = fresh()
+    together = threading.Barrier(4)
+
+    def race(number: int) -> bytes | None:
+        content = b"by thread %d" % number
+        writer = store.begin(name)
+        writer.write(content)
+        together.wait()
+        try:
+            store.commit([writer])
+        except ConflictError:
+            return None
+        return content
+
+    with ThreadPoolExecutor(4) as threads:
+        winners = [content for content in threads.map(race, range(4)) if content is not None]
+    assert [read(store, name)] == winners
+
+
+def test_what_a_crash_leaves_is_found_and_let_go(store: ObjectStore) -> None:
+    [committed] = put(store, secrets.token_bytes(PART_BYTES + 1))
+    writer = store.begin(fresh())  # never committed nor aborted
+    writer.write(secrets.token_bytes(PART_BYTES + 1))
+    past, future = datetime.now(tz=UTC) - AHEAD, datetime.now(tz=UTC) + AHEAD
+    assert list(store.unfinished(before=past)) == []
+    assert store.discard_unfinished(before=past) == 0
+    assert len(store.unfinished(before=future)) == 1
+    assert store.discard_unfinished(before=future) == 1
+    assert list(store.unfinished(before=future)) == []
+    assert store.discard_unfinished(before=future) == 0
+    assert list(store.names()) == [committed]
+    assert store.stat(committed).size_bytes == PART_BYTES + 1
+    writer.abort()
