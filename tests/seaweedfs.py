@@ -40,6 +40,7 @@ ACCESS_KEY = "tests-access"
 SECRET_KEY = "tests-secret-key-0123"  # noqa: S105 - of a server that lives as long as the tests
 REGION = "us-east-1"
 PORTS = range(20_000, 32_000)  # below the ephemeral ones, which outgoing connections take
+SOCKETS = Path("/tmp")  # noqa: S108 - where the server leaves some, whatever it is told
 START_SECONDS_MAX = 90
 
 # The kernel kills the server when the process that started it dies, however that dies.
@@ -110,6 +111,9 @@ class SeaweedServer:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+        for port in self.ports.values():
+            for left in SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
 
     def _prepare(self) -> None:
         for name in ("data", "log", "sockets"):

@@ -175,9 +175,10 @@ def _parted(body: Iterable[Piece]) -> tuple[bytes, Iterator[Piece]]:
 
 
 def _sealed_chunks(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, bool]]:
-    """Cut pieces into sealed chunks, each with whether it is the last, without copying the most.
+    """Cut pieces into sealed chunks, each with whether it is the last.
 
-    A chunk is held back until there is a byte behind it or an end.
+    A chunk is held back until there is a byte behind it or an end. Only what lies across the
+    border of two pieces is copied.
     """
     held = bytearray()
     for piece in pieces:

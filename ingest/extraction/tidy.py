@@ -5,12 +5,12 @@ the worker because the file is hostile, the trusted process because the worker m
 Tidying twice changes nothing.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from evidence_store.claims import SET_BYTES_MAX, ClaimValue
@@ -84,7 +84,7 @@ class _Tidying:
         if len(tidied) > characters_max:
             self.cut = True
             tidied = tidied[:characters_max].rstrip()
-        size_bytes = len(json.dumps(tidied)) + 4
+        size_bytes = len(encode_basestring_ascii(tidied)) + 4
         if size_bytes > self.bytes_left:
             self.cut = True
             tidied, size_bytes = "", 4

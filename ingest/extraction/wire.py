@@ -25,6 +25,7 @@ MESSAGE_BYTES_MAX = 2 * SET_BYTES_MAX
 NAME_BYTES_MAX = 255
 MORE, LAST = b"+", b"."
 _HEADER = struct.Struct("<Q")
+REQUEST_BYTES_MAX = _HEADER.size + NAME_BYTES_MAX
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
 
 
@@ -42,9 +43,6 @@ class Tool:
 
     name: str
     version: str
-
-
-IDENTIFICATION = Tool("libmagic", "")  # until the worker has said which version
 
 
 @dataclass(frozen=True, slots=True)

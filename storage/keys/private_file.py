@@ -34,9 +34,8 @@ def read(path: Path) -> bytes:
         SettingsError: if it is a link or no regular file, another user's, open to others, or
             too large to be one of ours.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags)
+        content = _read(path)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise SettingsError(
@@ -46,12 +45,20 @@ def read(path: Path) -> bytes:
             f"{path}: expected a key file, found: {error.strerror}; create it, "
             "or restore it from a backup"
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
-        _refuse_open_to_others(path, os.fstat(descriptor))  # of the file opened, not of its name
-        content = file.read(SIZE_BYTES_MAX + 1)
     if len(content) > SIZE_BYTES_MAX:
         raise SettingsError(f"{path}: expected at most {SIZE_BYTES_MAX} bytes of keys, found more")
     return content
+
+
+def _read(path: Path) -> bytes:
+    # Not waiting for the other end of a pipe, should it be one.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _refuse_open_to_others(path, os.fstat(descriptor))  # of the file opened, not of its name
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(SIZE_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_open_to_others(path: Path, found: os.stat_result) -> None:
@@ -94,7 +101,7 @@ def locked(path: Path) -> Iterator[None]:
         UnavailableError: if another process is changing it.
     """
     with _refusals(path):
-        path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+        path.parent.mkdir(FOLDER_MODE, exist_ok=True)
         descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
@@ -151,13 +158,14 @@ def _write(path: Path, content: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, MODE)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(content)
-            file.flush()
-            os.fsync(descriptor)
+        os.fsync(descriptor)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(descriptor)
 
 
 def _flush(folder: Path) -> None:

@@ -216,7 +216,7 @@ def test_a_writer_of_another_store_is_refused(store: ObjectStore) -> None:
         size_bytes = 0
 
         def write(self, chunk: bytes | bytearray | memoryview, /) -> None:
-            raise AssertionError
+            raise AssertionError(len(chunk))
 
         def abort(self) -> None:
             raise AssertionError

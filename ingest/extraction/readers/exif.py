@@ -90,7 +90,7 @@ def read(file: SourceFile) -> Found:
     Box.subs.clear()  # exifread shares it between files: one picture's boxes would serve the next
     tags = exifread.process_file(file, details=False, extract_thumbnail=False)
     values: dict[str, object] = {
-        name: tags[tag].printable for tag, name in _TEXTS.items() if tag in tags
+        name: tags[tag].printable.strip() for tag, name in _TEXTS.items() if tag in tags
     }
     values |= size
     if "width" not in values and "Image ImageWidth" in tags:

@@ -42,8 +42,7 @@ _ENDINGS = {
     "application/java-archive": "jar apk zip",
     "application/vnd.android.package-archive": "apk",
     "application/wacz": "wacz zip",
-    "application/warc": "warc",
-    "application/warc+gzip": "gz warc",
+    "application/warc": "warc gz",
     "application/gzip": "gz tgz gzip svgz emz warc",
     "application/x-bzip2": "bz2 tbz tbz2",
     "application/x-xz": "xz txz",
@@ -55,7 +54,6 @@ _ENDINGS = {
     "application/octet-stream": "img bin dat db 001 vhd dd raw",
     "application/x-ewf": "e01 l01 s01",
     "application/x-ewf2": "ex01 lx01",
-    "application/vnd.sqlite3": "sqlite sqlite3 db db3 sqlitedb",
     "application/x-sqlite3": "sqlite sqlite3 db db3 sqlitedb",
     "audio/mpeg": "mp3 mp2 mpga",
     "audio/x-wav": "wav wave",
@@ -92,7 +90,13 @@ _ENDINGS = {
 _OF_TYPE = {media_type: frozenset(names.split()) for media_type, names in _ENDINGS.items()}
 _OF_TEXT = frozenset(_TEXT.split())
 _KNOWN = _OF_TEXT.union(*_OF_TYPE.values())
-_TEXTUAL = ("text/", "application/json", "application/xml", "application/x-subrip", "application/mbox")
+_TEXTUAL = (
+    "text/",
+    "application/json",
+    "application/xml",
+    "application/x-subrip",
+    "application/mbox",
+)
 EMPTY = frozenset({"application/x-empty", "inode/x-empty"})
 
 

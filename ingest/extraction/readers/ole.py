@@ -133,5 +133,3 @@ def _stream(compound: olefile.OleFileIO, path: str) -> bytes | None:
     with compound.openstream(path) as stream:
         content: bytes = stream.read(STREAM_BYTES_MAX)
         return content
-
-

@@ -17,7 +17,7 @@ _BINARY = (
     (0, b"LVF\x09\x0d\x0a\xff\x00", "application/x-ewf"),
     (0, b"EVF2\x0d\x0a\x81\x00", "application/x-ewf2"),
     (0, b"LEF2\x0d\x0a\x81\x00", "application/x-ewf2"),
-    (0, b"SQLite format 3\x00", "application/vnd.sqlite3"),
+    (0, b"SQLite format 3\x00", "application/x-sqlite3"),
     (0, b"OggS", "application/ogg"),
     (0, b"\xff\x0a", "image/jxl"),
     (32769, b"CD001", "application/x-iso9660-image"),
