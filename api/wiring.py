@@ -4,8 +4,9 @@ import secrets
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import make_url
 
@@ -21,6 +22,14 @@ from storage.catalog import create_catalog, migrate, open_catalog, revision_of
 from storage.keys.keyfile import KeyFile
 from storage.objects.filesystem import FilesystemObjectStore
 
+if TYPE_CHECKING:
+    from minio import Minio
+
+    from storage.objects.s3 import S3ObjectStore
+    from storage.objects.s3_lock import LockMode
+
+T = TypeVar("T")
+__all__ = ["Instance", "KeyFile", "Passphrase"]
 PRIVATE = 0o700
 Passphrase = Callable[[], bytes]
 
@@ -183,10 +192,59 @@ def _object_store(home: Path, settings: Settings) -> ObjectStore:
 
 
 def _create_object_store(home: Path, settings: Settings) -> None:
-    if settings.objects == "s3":
-        _s3(home, settings).create_bucket()
-    else:
+    if settings.objects == "filesystem":
         FilesystemObjectStore.create(home / settings.objects_root)
+        return
+    from storage.objects.s3_bucket import create_bucket  # noqa: PLC0415 - as in `_s3`
+
+    create_bucket(
+        _s3_client(home, settings),
+        _stated(settings.s3_bucket, "s3_bucket"),
+        retention=timedelta(days=settings.s3_retention_days),
+        mode=_lock_mode(settings),
+    )
+    _s3(home, settings).prove_lock()
+
+
+def _s3(home: Path, settings: Settings) -> "S3ObjectStore":
+    # The SDK takes a quarter of a second to load, which a store of files need not wait for.
+    from storage.objects.s3 import S3ObjectStore  # noqa: PLC0415
+
+    return S3ObjectStore(
+        _s3_client(home, settings),
+        _stated(settings.s3_bucket, "s3_bucket"),
+        clock=SystemClock(),
+        retention=timedelta(days=settings.s3_retention_days),
+        mode=_lock_mode(settings),
+    )
+
+
+def _s3_client(home: Path, settings: Settings) -> "Minio":
+    from storage.objects.s3_bucket import connect  # noqa: PLC0415 - as in `_s3`
+
+    def secret(file: Path | None, name: str) -> str:
+        return read_secret(home / _stated(file, name)).decode()
+
+    return connect(
+        _stated(settings.s3_endpoint, "s3_endpoint"),
+        access_key=secret(settings.s3_access_key_file, "s3_access_key_file"),
+        secret_key=secret(settings.s3_secret_key_file, "s3_secret_key_file"),
+        region=settings.s3_region,
+        secure=settings.s3_secure,
+        ca_file=None if settings.s3_ca_file is None else home / settings.s3_ca_file,
+    )
+
+
+def _lock_mode(settings: Settings) -> "LockMode":
+    from storage.objects.s3_lock import LockMode  # noqa: PLC0415 - as in `_s3`
+
+    return LockMode(settings.s3_retention_mode)
+
+
+def _stated(value: T | None, name: str) -> T:
+    if value is None:
+        raise SettingsError(f"setting {name}: is needed with objects = s3, and is not set")
+    return value
 
 
 def examine_store(instance: Instance) -> str:
@@ -199,7 +257,13 @@ def examine_store(instance: Instance) -> str:
     if isinstance(instance.objects, FilesystemObjectStore):
         next(instance.objects.names(), None)
         return f"filesystem, {instance.home / instance.settings.objects_root}"
-    return "unknown"
+    store = _s3(instance.home, instance.settings)
+    store.prove_lock()
+    settings = instance.settings
+    return (
+        f"S3 bucket {settings.s3_bucket} at {settings.s3_endpoint}; {settings.s3_retention_mode} "
+        f"locks of {settings.s3_retention_days} days hold"
+    )
 
 
 def local_folders(instance: Instance) -> list[Path]:

@@ -7,7 +7,6 @@ digests are not looked at here: that is `verification`.
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
 from evidence_store.identifiers import ObjectName

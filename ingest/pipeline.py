@@ -8,7 +8,7 @@ yielded as taken in before it is durable. Memory and open files are bounded by
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, Queue
@@ -25,8 +25,8 @@ from evidence_store.intake import (
 )
 from evidence_store.item import Asserted
 from evidence_store.kinds import EvidenceKind, kind_of
-from ingest.extraction.supervisor import Extractor
 from ingest.content import ReadAhead, read_ahead
+from ingest.extraction.supervisor import Extractor
 from ingest.onepass import OnePass
 from ingest.sources import Refused, Source
 from ingest.stated import Stated
@@ -78,7 +78,7 @@ class Pipeline:
     stated: Stated
     stopped_by: EvidenceError | None = None
 
-    def run(self, sources: Iterable[Source | Refused]) -> Iterator[Result]:
+    def run(self, sources: Iterable[Source | Refused]) -> Generator[Result, None, None]:
         """Take in the sources; yield a result for each, in order, once it is durable.
 
         A store or catalog that fails ends the run (`stopped_by`); a source that fails does

@@ -184,8 +184,11 @@ def small_files(place: Path, files: int, runs: int, *, random_only: bool) -> lis
         f"{files} files of 4-200 KiB ({what}; {total / 1e6:.0f} MB): evidence ingest {ingest.median:.2f} s, "
         f"{files / ingest.median:.0f} files/s, peak {ingest.peak_mib:.0f} MiB"
     ]
-    for figure in (loop, *(figure for _, figure in peers if figure.seconds)):
-        lines.append(f"  {figure.name}: {figure.median:.2f} s: ratio {figure.median / ingest.median:.2f}")
+    measured = [loop, *(figure for _, figure in peers if figure.seconds)]
+    lines += [
+        f"  {each.name}: {each.median:.2f} s: ratio {each.median / ingest.median:.2f}"
+        for each in measured
+    ]
     return lines + [f"  {line}" for line in dict.fromkeys(missing)]
 
 
@@ -197,7 +200,14 @@ def _run_peer(peer: Peer, figure: Figure, source: Path, work: Path, missing: lis
     clear(work / "run")
     prepare = peer.prepare.format(source=source)
     if prepare:
-        subprocess.run(["/bin/sh", "-euc", prepare], cwd=work / "run", check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=peer.environment())
+        subprocess.run(
+            ["/bin/sh", "-euc", prepare],
+            cwd=work / "run",
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=peer.environment(),
+        )
     command = peer.command.format(source=source)
     exports = "".join(f"export {name}='{value}'; " for name, value in peer.variables.items())
     timed(figure, f"{exports}{{ {command}; }} 2>/dev/null", work / "run")
@@ -218,7 +228,11 @@ def verify(place: Path, files: int, large_bytes: int, runs: int) -> list[str]:
     timed(Figure("ingest"), INGEST.format(source=source), work / "run")
     openssl, ours, both = Figure("openssl"), Figure("evidence verify"), Figure("--both-digests")
     for _ in range(runs):
-        timed(openssl, f"find {source} -type f -print0 | xargs -0 -P 2 -n 500 openssl dgst -sha256", work)
+        timed(
+            openssl,
+            f"find {source} -type f -print0 | xargs -0 -P 2 -n 500 openssl dgst -sha256",
+            work,
+        )
         timed(ours, f"{EVIDENCE} --home home --json verify", work / "run")
         timed(both, f"{EVIDENCE} --home home --json verify --both-digests", work / "run")
     shutil.rmtree(work)
@@ -237,7 +251,9 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=20_000, help="number of small files")
     parser.add_argument("--tmpfs", type=Path, default=Path("/dev/shm"), help="a tmpfs")  # noqa: S108
     parser.add_argument("--disk", type=Path, default=ROOT / ".bench", help="a folder on a disk")
-    parser.add_argument("only", nargs="*", choices=["large", "disk", "small", "random", "verify", []])
+    parser.add_argument(
+        "only", nargs="*", choices=["large", "disk", "small", "random", "verify", []]
+    )
     chosen = parser.parse_args()
     wanted = set(chosen.only) or {"large", "disk", "small", "random", "verify"}
     chosen.disk.mkdir(exist_ok=True)
@@ -268,7 +284,9 @@ def machine() -> str:
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    openssl = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=True).stdout.strip()
+    openssl = subprocess.run(
+        ["openssl", "version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     return (
         f"{os.cpu_count()} x {model}, {memory:.0f} GiB, Linux {platform.release()}, "
         f"Python {platform.python_version()}, {openssl}"

@@ -18,9 +18,9 @@ from api.cli.output import Json
 from api.wiring import Instance
 from evidence_store.errors import EvidenceError
 from evidence_store.reconciliation import Discrepancy, reconcile
-from ingest.extraction.supervisor import isolation
 
 FREE_BYTES_MIN = 10 * 1024**3
+EXAMPLES = 5  # names shown of what is orphaned or missing
 CLOCK_UNSYNCHRONISED = 5  # adjtimex(2): TIME_ERROR
 OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -106,12 +106,13 @@ def _store(instance: Instance) -> Finding:
     return Finding(OK, wiring.examine_store(instance))
 
 
-def _isolation(_: Instance) -> Finding:
-    found = isolation()
-    if not found.holds:
-        advice = "claims are not read on this machine; see the operator's guide"
-        return Finding(WARNING, found.text, advice)
-    return Finding(OK, found.text)
+def _isolation(instance: Instance) -> Finding:
+    with instance.extractor() as extractor:
+        words = extractor.isolation()
+        if not extractor.is_isolated:
+            advice = "claims are not read on this machine; see the operator's guide"
+            return Finding(WARNING, words, advice)
+    return Finding(OK, words)
 
 
 def _space(instance: Instance) -> Finding:
@@ -127,12 +128,18 @@ def _clock(instance: Instance) -> Finding:
         last = reader.last_registered()
     if last is not None and last.registered_at > now:
         return Finding(ERROR, now.isoformat(), f"the clock is behind {last.ern}: set it right")
-    libc = ctypes.CDLL(None, use_errno=True)
-    if hasattr(libc, "adjtimex"):
-        # The call only reads with `modes` of nought; the structure is smaller than this buffer.
-        if libc.adjtimex(ctypes.create_string_buffer(512)) == CLOCK_UNSYNCHRONISED:
-            return Finding(WARNING, now.isoformat(), "the clock is not synchronised: set up NTP")
+    if not _clock_is_synchronised():
+        return Finding(WARNING, now.isoformat(), "the clock is not synchronised: set up NTP")
     return Finding(OK, now.isoformat())
+
+
+def _clock_is_synchronised() -> bool:
+    """What the kernel says, where it can be asked; True elsewhere."""
+    adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)
+    if adjtimex is None:
+        return True
+    # With `modes` of nought the call only reads; the structure is smaller than this buffer.
+    return bool(adjtimex(ctypes.create_string_buffer(512)) != CLOCK_UNSYNCHRONISED)
 
 
 def _unfinished(instance: Instance) -> Finding:
@@ -149,7 +156,7 @@ def _reconciled(which: Discrepancy) -> Callable[[Instance], Finding]:
         examples: list[str] = []
         for discrepancy, name in reconcile(instance.catalog, instance.objects):
             counts[discrepancy] += 1
-            if discrepancy is which and len(examples) < 5:
+            if discrepancy is which and len(examples) < EXAMPLES:
                 examples.append(str(name))
         if not counts[which]:
             return Finding(OK, 0)

@@ -165,7 +165,7 @@ def _fields(result: Result) -> dict[str, Json]:
 
 def _text(result: Result) -> str:
     name = result.name.decode("utf-8", "replace")
-    line = f"{result.status:<11} {str(result.ern or '-'):<14} {name}"
+    line = f"{result.status:<11} {'-' if result.ern is None else result.ern!s:<14} {name}"
     if result.name_mismatch:
         line += f"  (its name speaks of another type than {result.media_type})"
     return line if result.error is None else f"{line}  {result.error.code}: {result.error}"

@@ -9,7 +9,7 @@ from api import settings, wiring
 from api.cli.context import Shared, ask_passphrase, new_passphrase, shared
 from api.cli.exits import Exit
 from api.cli.output import Json
-from api.wiring import Passphrase
+from api.wiring import KeyFile, Passphrase
 from evidence_store.rewrap import rewrap_all
 
 commands = typer.Typer(no_args_is_help=True, help="The keys that content is sealed to.")
@@ -94,7 +94,7 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(commands, name="keys")
 
 
-def _keys(here: Shared, passphrase: Passphrase | None) -> "wiring.KeyFile":
+def _keys(here: Shared, passphrase: Passphrase | None) -> KeyFile:
     return wiring.key_file(here.home, settings.load(here.home), passphrase)
 
 

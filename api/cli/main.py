@@ -10,8 +10,8 @@ import traceback
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from api.cli import (
     cases,
@@ -28,9 +28,9 @@ from api.cli import (
 )
 from api.cli.context import Shared
 from api.cli.exits import Exit, exit_of
-from api.cli.output import Output
+from api.cli.output import Output, ReaderGoneError
 from api.settings import HOME_VARIABLE
-from evidence_store.errors import EvidenceError
+from evidence_store.errors import EvidenceError, MalformedError
 
 _EPILOG = (
     "--home DIR, --json and --text may stand anywhere on the line. JSON is the default when stdout "
@@ -80,17 +80,17 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = _globals_first(sys.argv[1:] if arguments is None else arguments)
     output = Output("--json" in arguments)
     try:
-        return int(app(arguments, standalone_mode=False) or Exit.DONE)
+        return int(app(arguments or ["--help"], standalone_mode=False) or Exit.DONE)
     except EvidenceError as error:
         output.problem(error)
         code = exit_of(error)
-    except click.ClickException as error:
-        error.show()
+    except TyperException as error:
+        output.problem(MalformedError(f"{error}; `evidence COMMAND --help` says more"))
         code = Exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         output.note("interrupted; what was acknowledged is kept. Run the same command again.")
         code = Exit.AGAIN
-    except BrokenPipeError:
+    except ReaderGoneError:
         # Whoever read stdout has gone: no more can be said there, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = Exit.AGAIN

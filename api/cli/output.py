@@ -19,6 +19,10 @@ from evidence_store.errors import EvidenceError
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
 
+class ReaderGoneError(Exception):
+    """Whoever read stdout has gone; there is nobody to tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """Where a command's data goes. `as_json` chooses between programs and people."""
@@ -30,9 +34,16 @@ class Output:
         self.line(json.dumps(value, ensure_ascii=False) if self.as_json else text)
 
     def line(self, text: str) -> None:
-        """One line, flushed: what is acknowledged is seen at once."""
-        sys.stdout.write(printable(text) + "\n")
-        sys.stdout.flush()
+        """One line, flushed: what is acknowledged is seen at once.
+
+        Raises:
+            ReaderGoneError: if nobody reads stdout any more.
+        """
+        try:
+            sys.stdout.write(printable(text) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
 
     def table(self, rows: Iterable[Mapping[str, Json]], columns: Sequence[str]) -> None:
         """Rows: JSON Lines as they come, or a table of these columns."""

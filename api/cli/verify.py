@@ -89,11 +89,9 @@ def _verdicts(
                     )
                 pending.append((version, remembered[key]))
                 if len(pending) >= AHEAD:
-                    version, verdict = pending.popleft()
-                    yield version, verdict.result()
+                    yield _finished(pending)
             while pending:
-                version, verdict = pending.popleft()
-                yield version, verdict.result()
+                yield _finished(pending)
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -23,7 +23,7 @@ commands = typer.Typer(no_args_is_help=True, help="Versions: redactions, transla
 
 
 @commands.command("add")
-def add(  # noqa: PLR0913 - one parameter for each thing an officer states
+def add(
     context: typer.Context,
     ern: ErnArgument,
     file: Annotated[Path, typer.Argument(help="The file.", exists=True, dir_okay=False)],

@@ -171,9 +171,15 @@ class Lane:
         if self._process is None:
             return unread(self._problem or "the process did not start")
         progress = _Progress(self._limits, job.size_bytes)
+        self._listen(self._process, progress)
+        if progress.is_retiring:
+            self._end()
+        return progress.extraction()
+
+    def _listen(self, process: Process, progress: "_Progress") -> None:
         try:
             while not progress.is_complete:
-                progress.take(self._process.hear(progress.seconds_left))
+                progress.take(process.hear(progress.seconds_left))
         except TimeoutError:
             self._end()
             progress.stop(Reading.TIMED_OUT, "the limit on time was reached")
@@ -182,9 +188,6 @@ class Lane:
         except MalformedError:
             self._end()
             progress.stop(Reading.KILLED, "the process answered out of form, and was ended")
-        if progress.is_retiring:
-            self._end()
-        return progress.extraction()
 
 
 def _how_it_died(code: int) -> tuple[Reading, str]:

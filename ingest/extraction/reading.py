@@ -8,8 +8,9 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
-from evidence_store.claims import ClaimSet, Reading
+from evidence_store.claims import ClaimSet, ClaimValue, Reading
 from ingest.extraction.reader import Found, Reader, Values
 from ingest.extraction.readers import (
     archives,
@@ -57,9 +58,7 @@ def read(file: SourceFile) -> Iterator[Answer]:
     following: list[Tool | None] = [*(reader.TOOL for reader in readers), None]
     yield Answer(claims, identity, following[0])
     for reader, next_tool in zip(readers, following[1:], strict=True):
-        yield Answer(
-            _claims(reader.TOOL, lambda reader=reader: reader.read(file)), next_tool=next_tool
-        )
+        yield Answer(_claims(reader.TOOL, partial(reader.read, file)), next_tool=next_tool)
 
 
 def _identity_values(identity: Identity, file: SourceFile, *, is_read: bool) -> Values:
@@ -73,17 +72,18 @@ def _identity_values(identity: Identity, file: SourceFile, *, is_read: bool) -> 
 
 def _claims(tool: Tool, find: Callable[[], Found]) -> ClaimSet:
     """What was found, or how the attempt ended. An exception's message may quote the file."""
-    values: Values = {}
+    reading: Reading
+    problem: str | None
+    values: dict[str, ClaimValue] = {}
     try:
         found = find()
+        values, is_cut = tidy(found.values)
+        problem = found.incomplete or ("not all of it was kept" if is_cut else None)
+        reading = Reading.PARTIAL if problem else Reading.READ
     except MemoryError:
         reading, problem = Reading.KILLED, "the limit on memory was reached"
     except PermissionError:
         reading, problem = Reading.KILLED, "the parser tried what the isolation forbids"
     except Exception as error:  # noqa: BLE001 - parsers raise anything
         reading, problem = Reading.FAILED, f"the parser gave up ({type(error).__name__})"
-    else:
-        values, was_cut = tidy(found.values)
-        problem = found.incomplete or ("not all of it was kept" if was_cut else None)
-        reading = Reading.PARTIAL if problem else Reading.READ
     return ClaimSet(tool.name, tool.version, reading, values, problem)

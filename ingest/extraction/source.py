@@ -76,4 +76,4 @@ def extension(source_name: bytes) -> str:
     """The name's extension in lower case, without the dot; empty if it has none."""
     last = source_name.rpartition(b"/")[2]
     stem, dot, ending = last.rpartition(b".")
-    return ending.decode("ascii", "replace").lower() if dot and stem and len(ending) <= 12 else ""
+    return ending.decode("ascii", "replace").lower() if dot and stem else ""

@@ -7,9 +7,9 @@ Tidying twice changes nothing.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
@@ -36,28 +36,24 @@ class _Tidying:
 
     def value(self, value: object, depth: int) -> ClaimValue:
         match value:
-            case str():
-                return self._text(value, TEXT_CHARACTERS_MAX)
-            case None | bool():
+            case Mapping() | list() | tuple():
+                return self._spend(self._container(value, depth + 1))
+            case None | bool() | float():
+                return self._spend(value if _is_json(value) else None)
+            case int() if -INTEGER_MAX <= value <= INTEGER_MAX:
                 return self._spend(value)
-            case int():
-                fits = -INTEGER_MAX <= value <= INTEGER_MAX
-                return self._spend(value if fits else self._text(hex(value), TEXT_CHARACTERS_MAX))
-            case float():
-                return self._spend(value if math.isfinite(value) else None)
-            case datetime() | date():
-                return self._text(value.isoformat(), TEXT_CHARACTERS_MAX)
-            case bytes() | bytearray() | memoryview():
-                return self._text(decoded(bytes(value)), TEXT_CHARACTERS_MAX)
-            case Mapping() | Sequence() if depth >= DEPTH_MAX:
-                self.cut = True
-                return None
-            case Mapping():
-                return self._spend(self.entries(value, depth + 1))
-            case Sequence():
-                return self._spend(self._list(value, depth + 1))
             case _:
-                return self._text(str(value), TEXT_CHARACTERS_MAX)
+                return self._text(_words(value), TEXT_CHARACTERS_MAX)
+
+    def _container(
+        self, value: Mapping[Any, object] | list[object] | tuple[object, ...], depth: int
+    ) -> ClaimValue:
+        if depth > DEPTH_MAX:
+            self.cut = True
+            return None
+        return (
+            self.entries(value, depth) if isinstance(value, Mapping) else self._list(value, depth)
+        )
 
     def entries(self, values: Mapping[Any, object], depth: int) -> dict[str, ClaimValue]:
         tidied: dict[str, ClaimValue] = {}
@@ -70,7 +66,7 @@ class _Tidying:
             tidied[key] = self.value(value, depth)
         return tidied
 
-    def _list(self, values: Sequence[object], depth: int) -> list[ClaimValue]:
+    def _list(self, values: Iterable[object], depth: int) -> list[ClaimValue]:
         tidied: list[ClaimValue] = []
         for value in values:
             if self.bytes_left <= 0:
@@ -118,3 +114,21 @@ def decoded(raw: bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+def _is_json(value: float | None) -> bool:
+    """JSON has no infinities and no NaN."""
+    return value is None or math.isfinite(value)
+
+
+def _words(value: object) -> str:
+    """What is neither a number nor a container, as text."""
+    match value:
+        case bytes() | bytearray():
+            return decoded(bytes(value))
+        case date():
+            return value.isoformat()
+        case int():
+            return hex(value)
+        case _:
+            return str(value)

@@ -12,6 +12,7 @@ import json
 import re
 import socket
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -165,7 +166,7 @@ def _refuse_constant(_: str) -> NoReturn:
     raise ValueError
 
 
-def _identity(message: dict[str, object]) -> Identity | None:
+def _identity(message: Mapping[object, object]) -> Identity | None:
     match message:
         case {"media_type": str(media_type), "name_mismatch": bool(mismatch)} if (
             _MEDIA_TYPE.fullmatch(media_type)

@@ -18,7 +18,6 @@ from xml.etree import ElementTree as ET
 
 from minio import Minio
 from minio.commonconfig import ENABLED
-from minio.datatypes import ListMultipartUploadsResult
 from minio.error import S3Error
 from minio.helpers import check_bucket_name
 from minio.objectlockconfig import DAYS, ObjectLockConfig
@@ -35,7 +34,6 @@ T = TypeVar("T")
 CHUNK_BYTES = 256 * 1024
 _XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
 _PARTIAL_CONTENT = 206
-_PAGE_KEYS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,7 @@ class Wire:
     client: Minio
     bucket: str
     pauses_seconds: Sequence[float] = PAUSES_SECONDS
+    page_entries: int = 1000  # S3's own limit
 
     def __post_init__(self) -> None:
         try:
@@ -259,7 +258,7 @@ class Wire:
             # The SDK's own paging cannot go on after an error: so a page, always from a known key.
             page = self._repeated(f"list {prefix}", partial(self._page, prefix, after))
             yield from page
-            if len(page) < _PAGE_KEYS:
+            if len(page) < self.page_entries:
                 return
             after = page[-1]
 
@@ -267,27 +266,39 @@ class Wire:
         found = self.client.list_objects(
             self.bucket, prefix=prefix, recursive=True, start_after=after
         )
-        return [each.object_name or "" for each in islice(found, _PAGE_KEYS)]
+        return [each.object_name or "" for each in islice(found, self.page_entries)]
 
     def uploads(self, prefix: str) -> Iterator[Upload]:
         """Yield the uploads to keys with this prefix that are open."""
-        marker: str | None = None
+        markers: dict[str, str] = {}
         while True:
             page = self._repeated(
-                f"list uploads to {prefix}", partial(self._page_of_uploads, prefix, marker)
+                f"list uploads to {prefix}", partial(self._page_of_uploads, prefix, markers)
             )
-            for each in page.uploads:
-                if each.upload_id is not None and each.initiated_time is not None:
-                    yield Upload(each.object_name, each.upload_id, each.initiated_time)
-            if not page.is_truncated or page.next_key_marker in {None, "", marker}:
+            for each in page.iterfind("{*}Upload"):
+                key, upload_id = _text(each, "Key"), _text(each, "UploadId")
+                yield Upload(key, upload_id, datetime.fromisoformat(_text(each, "Initiated")))
+            # The SDK's own reader loses the second marker, and some servers give no other.
+            found = {
+                "key-marker": _text(page, "NextKeyMarker"),
+                "upload-id-marker": _text(page, "NextUploadIdMarker"),
+            }
+            if _text(page, "IsTruncated") != "true" or found == markers:
                 return
-            # By key alone, because the SDK loses the other marker; a key has one upload.
-            marker = page.next_key_marker
+            markers = found
 
-    def _page_of_uploads(self, prefix: str, marker: str | None) -> ListMultipartUploadsResult:
-        return self.client._list_multipart_uploads(  # noqa: SLF001
-            self.bucket, prefix=prefix, key_marker=marker
+    def _page_of_uploads(self, prefix: str, markers: dict[str, str]) -> ET.Element:
+        response = self.client._execute(  # noqa: SLF001
+            "GET",
+            self.bucket,
+            query_params={
+                "uploads": "",
+                "prefix": prefix,
+                "max-uploads": str(self.page_entries),
+                **{name: marker for name, marker in markers.items() if marker},
+            },
         )
+        return ET.fromstring(response.data)  # noqa: S314 - the SDK trusts it as much
 
     # ------------------------------------------------------------------ locking
 
@@ -312,6 +323,10 @@ class Wire:
             f"remove {key}",
             lambda: self.client.remove_object(self.bucket, key, version_id=version),
         )
+
+
+def _text(element: ET.Element, name: str) -> str:
+    return element.findtext(f"{{*}}{name}") or ""
 
 
 def _parts_document(parts: Sequence[Part]) -> bytes:

@@ -68,7 +68,7 @@ class Evidence:
 
     def ingest(self, *arguments: str | Path, code: int | None = 0) -> Ran:
         """Ingest into the fixture's case, as collected by the fixture's officer."""
-        return self("ingest", *arguments, "--case", self.case, *COLLECTED, code=code)
+        return self("ingest", "--case", self.case, *COLLECTED, *arguments, code=code)
 
     def start(self, *arguments: str | Path, program: str | None = None) -> "subprocess.Popen[str]":
         """Start a command in a process of its own; `program` is Python to run before it."""

@@ -126,8 +126,11 @@ def test_ctrl_c_ends_the_run_with_what_was_acknowledged_kept(
     process = evidence.start_ingest(folder)
     acknowledged = until_acknowledged(process, 5)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 4, err
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        out, err = process.stdout.read(), process.stderr.read()
+    assert process.wait(30) == 4, err
     assert "Traceback" not in err
     records = [json.loads(line) for line in out.splitlines()]
     assert records[-1]["summary"]["interrupted"] is True

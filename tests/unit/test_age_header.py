@@ -159,6 +159,7 @@ BROKEN = {
     "stanza_without_final_line": sealed(STANZA, b"-> a\n", LONG, b"\n"),
     "stanza_two_short_lines": sealed(STANZA, b"-> a\nAAAA\nAAAA\n"),
     "stanza_line_of_68": sealed(STANZA, b"-> a\n", LONG, b"AAAA\n"),
+    "stanza_line_of_68_and_a_short_one": sealed(STANZA, b"-> a\n", LONG, b"AAAA\nAAAA\n"),
     "stanza_body_padded": sealed(STANZA, b"-> a\nAA==\n"),
     "stanza_body_not_canonical": sealed(STANZA, b"-> a\nAB\n"),
     "stanza_body_impossible_length": sealed(STANZA, b"-> a\nAAAAA\n"),

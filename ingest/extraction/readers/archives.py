@@ -91,7 +91,9 @@ def _read_compressed(file: SourceFile, media_type: str) -> Found:
     inflated = compressed.Inflated(file, media_type)
     stream = BufferedReader(inflated, compressed.PIECE_BYTES)
     head = stream.peek(_TAR_BLOCK)[:_TAR_BLOCK]
-    values = {"compression": media_type.removeprefix("application/").removeprefix("x-")}
+    values: dict[str, object] = {
+        "compression": media_type.removeprefix("application/").removeprefix("x-")
+    }
     if media_type == "application/gzip":
         values |= _gzip_header(file)
     if head[257:262] != b"ustar":
@@ -115,7 +117,7 @@ def _read_tar(stream: IO[bytes], file: SourceFile, mode: str) -> Found:
 
 def _tar_lines(archive: tarfile.TarFile) -> "Iterator[_Line]":
     while (member := archive.next()) is not None:
-        archive.members = []  # otherwise it remembers every one
+        archive.members = []  # type: ignore[attr-defined] # otherwise it remembers every one
         values = {
             "name": member.name,
             "size_bytes": member.size,

@@ -83,9 +83,11 @@ class Inflated(io.RawIOBase):
         self.stopped: str | None = None
 
     def readable(self) -> bool:
+        """See `io.RawIOBase.readable`."""
         return True
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """See `io.RawIOBase.readinto`."""
         view = memoryview(buffer).cast("B")
         piece = self._next(min(len(view), PIECE_BYTES))
         view[: len(piece)] = piece

@@ -33,6 +33,7 @@ _TABLE = struct.Struct("<L4xQ4xL")
 _CHECKSUM_BYTES = 4
 _COMPRESSED = 0x8000_0000
 _OFFSET_MAX = 0x7FFF_FFFF
+_MATCH, _MISMATCH = "match", "mismatch"
 
 # Section 4.1.2: identifiers of the header's columns.
 _COLUMNS: Mapping[str, str] = {
@@ -102,7 +103,7 @@ def read(file: SourceFile) -> Found:
         "stored_digests": {name: value.hex() for name, value in image.stored.items()},
         "broken_checksums": image.broken_checksums,
     }
-    if outcome in {"match", "mismatch"}:
+    if outcome in {_MATCH, _MISMATCH}:
         image.values["container_digest"] = outcome
     else:
         image.values |= {"container_digest": "not_verifiable", "container_digest_reason": outcome}
@@ -212,31 +213,37 @@ def _take_table(file: SourceFile, image: _Image, start: int, end: int) -> None:
 
 def _verify(file: SourceFile, image: _Image) -> str:
     """`match`, `mismatch`, or why neither can be said."""
-    if not image.stored:
-        return "the image stores no digest" if image.is_complete else "another segment follows"
+    obstacle = _obstacle(image)
+    if obstacle is not None:
+        return obstacle
+    digests = {name: hashlib.new(name, usedforsecurity=False) for name in image.stored}
+    left = image.media_bytes
+    for chunk in _chunks(file, image):
+        if file.is_late:
+            return "the limit on time was reached"
+        if chunk is None:
+            return _MISMATCH  # a chunk that cannot be read is not what was acquired
+        piece = memoryview(chunk)[: max(left, 0)]
+        left -= len(piece)
+        for digest in digests.values():
+            digest.update(piece)
+    same = all(digest.digest() == image.stored[name] for name, digest in digests.items())
+    return _MATCH if same and left == 0 else _MISMATCH
+
+
+def _obstacle(image: _Image) -> str | None:
+    """Why the digest cannot be recomputed from this file alone, if it cannot."""
     if image.segment != 1 or not image.is_complete:
-        return "the image is one of several segments"
+        return "the image has more segments than this one"
+    if not image.stored:
+        return "the image stores no digest"
     if not 0 < image.chunk_bytes <= CHUNK_BYTES_MAX:
         return "the size of its chunks is not one that the format has"
     if sum(table.entries for table in image.tables) != image.chunk_count:
         return "the tables list another number of chunks than the image says it has"
     if any(table.end - table.base > _OFFSET_MAX for table in image.tables):
         return "its chunk offsets exceed 2 GiB, which tools write in more than one way"
-    digests = {name: hashlib.new(name, usedforsecurity=False) for name in image.stored}
-    left = image.media_bytes
-    for chunk in _chunks(file, image):
-        if chunk is None:
-            return "mismatch"  # a chunk that cannot be read is not what was acquired
-        if file.is_late:
-            return "the limit on time was reached"
-        piece = memoryview(chunk)[: max(left, 0)]
-        left -= len(piece)
-        for digest in digests.values():
-            digest.update(piece)
-    if left:
-        return "the tables list less than the image says it has"
-    same = all(digest.digest() == image.stored[name] for name, digest in digests.items())
-    return "match" if same else "mismatch"
+    return None
 
 
 def _chunks(file: SourceFile, image: _Image) -> Iterator[bytes | None]:

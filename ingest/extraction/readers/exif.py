@@ -6,10 +6,12 @@ denial of service in a folder of photographs.
 
 import struct
 from collections.abc import Mapping
-from io import SEEK_CUR
+from io import BytesIO
+from typing import BinaryIO
 
 import exifread
 from exifread.core.heic import Box
+from exifread.core.ifd_tag import IfdTag
 
 from ingest.extraction.reader import Found, Values, without_gaps
 from ingest.extraction.source import SourceFile
@@ -29,6 +31,15 @@ _TYPES = frozenset(
     }
 )
 SEGMENTS_MAX = 1_000
+WEBP_EXIF_BYTES_MAX = 1024 * 1024
+_SEXAGESIMAL = (1, 60, 3600)
+_SIZE = ("width", "height")
+_PNG_SIZE = struct.Struct(">2L")
+_RIFF_HEADER_BYTES, _RIFF_CHUNK = 12, struct.Struct("<4sL")
+_HEIF_BRANDS = frozenset({b"heic", b"avif", b"mif1"})
+_JPEG_SEGMENT = struct.Struct(">BBHBHH")  # as a frame header has it: marker, length, bits, size
+_JPEG_PREFIX, _JPEG_SCAN = 0xFF, 0xDA
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 _TEXTS: Mapping[str, str] = {
     "Image Make": "make",
@@ -85,10 +96,12 @@ def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001
 
 def read(file: SourceFile) -> Found:
     """See `Reader.read`."""
-    size = _picture_size(file)
-    file.seek(0)
+    head = file.at(0, 32)
+    size = _picture_size(file, head)
+    stream = _webp_exif(file) if head.startswith(b"RIFF") else file
+    stream.seek(0)
     Box.subs.clear()  # exifread shares it between files: one picture's boxes would serve the next
-    tags = exifread.process_file(file, details=False, extract_thumbnail=False)
+    tags = exifread.process_file(stream, details=False, extract_thumbnail=False)
     values: dict[str, object] = {
         name: tags[tag].printable.strip() for tag, name in _TEXTS.items() if tag in tags
     }
@@ -97,10 +110,12 @@ def read(file: SourceFile) -> Found:
         values["width"] = _first(tags["Image ImageWidth"].values)
         values["height"] = _first(getattr(tags.get("Image ImageLength"), "values", None))
     values["gps"] = _gps(tags)
-    return Found(without_gaps(values))
+    is_other_heif = head[4:8] == b"ftyp" and head[8:12] not in _HEIF_BRANDS
+    problem = "this sort of HEIF is not read" if is_other_heif else None
+    return Found(without_gaps(values), problem)
 
 
-def _gps(tags: Mapping[str, exifread.core.exif_header.IfdTag]) -> Values:
+def _gps(tags: Mapping[str, IfdTag]) -> Values:
     found: dict[str, object] = {
         name: tags[tag].printable for tag, name in _GPS_TEXTS.items() if tag in tags
     }
@@ -115,10 +130,11 @@ def _gps(tags: Mapping[str, exifread.core.exif_header.IfdTag]) -> Values:
 
 def _degrees(tag: object, hemisphere: object, degrees_max: int) -> float | None:
     """Decimal degrees, south and west negative; None where the parts name no place."""
-    parts = [_number(part) for part in list(getattr(tag, "values", ()))[:3]]
-    if len(parts) != 3 or None in parts:
+    parts = [_number(part) for part in list(getattr(tag, "values", ()))[: len(_SEXAGESIMAL)]]
+    known = [part for part in parts if part is not None]
+    if len(known) != len(_SEXAGESIMAL):
         return None
-    degrees = sum(part / unit for part, unit in zip(parts, (1, 60, 3600), strict=True) if part)
+    degrees = sum(part / unit for part, unit in zip(known, _SEXAGESIMAL, strict=True))
     if not 0 <= degrees <= degrees_max:
         return None
     return round(-degrees if str(hemisphere).strip().upper() in {"S", "W"} else degrees, 7)
@@ -135,33 +151,43 @@ def _first(values: object) -> object:
     return values[0] if isinstance(values, list) and values else None
 
 
-def _picture_size(file: SourceFile) -> Values:
+def _picture_size(file: SourceFile, head: bytes) -> Values:
     """Width and height of the picture itself, which Exif need not agree with."""
-    head = file.at(0, 32)
-    if head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR":
-        return _size(*struct.unpack_from(">2L", head, 16))
-    if head[:2] == b"\xff\xd8":
-        return _jpeg_size(file)
-    return {}
+    if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR":
+        return dict(zip(_SIZE, _PNG_SIZE.unpack_from(head, 16), strict=True))
+    return _jpeg_size(file) if head.startswith(b"\xff\xd8") else {}
+
+
+def _webp_exif(file: SourceFile) -> BinaryIO:
+    """The `EXIF` chunk of a WebP file by itself.
+
+    exifread expects in it the prefix that JPEG has; the WebP container specification has none.
+    """
+    offset = _RIFF_HEADER_BYTES
+    for _ in range(SEGMENTS_MAX):
+        header = file.at(offset, _RIFF_CHUNK.size)
+        if len(header) < _RIFF_CHUNK.size:
+            break
+        kind, length = _RIFF_CHUNK.unpack(header)
+        offset += _RIFF_CHUNK.size
+        if kind == b"EXIF":
+            content = file.at(offset, min(length, WEBP_EXIF_BYTES_MAX))
+            return BytesIO(content.removeprefix(b"Exif\0\0"))
+        offset += length + length % 2
+    return BytesIO()
 
 
 def _jpeg_size(file: SourceFile) -> Values:
     """The frame header, found by walking the marker segments (ITU-T T.81, B.1.1.4 and B.2.2)."""
-    file.seek(2)
+    offset = 2
     for _ in range(SEGMENTS_MAX):
-        marker = file.read(4)
-        if len(marker) < 4 or marker[0] != 0xFF:
-            return {}
-        length = int.from_bytes(marker[2:], "big")
-        is_frame = 0xC0 <= marker[1] <= 0xCF and marker[1] not in {0xC4, 0xC8, 0xCC}
-        if is_frame:
-            frame = file.read(5)
-            return _size(*reversed(struct.unpack_from(">2H", frame, 1))) if len(frame) == 5 else {}
-        if length < 2 or marker[1] == 0xDA:
-            return {}
-        file.seek(length - 2, SEEK_CUR)
+        segment = file.at(offset, _JPEG_SEGMENT.size)
+        if len(segment) < _JPEG_SEGMENT.size:
+            break
+        prefix, marker, length, _, height, width = _JPEG_SEGMENT.unpack(segment)
+        if prefix != _JPEG_PREFIX or marker == _JPEG_SCAN:
+            break
+        if marker in _JPEG_FRAMES:
+            return dict(zip(_SIZE, (width, height), strict=True))
+        offset += 2 + length
     return {}
-
-
-def _size(width: int, height: int) -> Values:
-    return {"width": width, "height": height}

@@ -10,22 +10,23 @@ from itertools import islice
 import pylibmagic  # noqa: F401 - before `magic`, which it shows the way to its library
 
 import magic  # isort: skip
-from ingest.extraction.readers import compressed, names, ole, signatures, web, zips
 from ingest.extraction.reader import Values
+from ingest.extraction.readers import compressed, names, ole, signatures, web, zips
 from ingest.extraction.source import SourceFile, extension
 from ingest.extraction.wire import UNIDENTIFIED, Identity, Tool
 
-TOOL = Tool("libmagic", f"{magic.version() // 100}.{magic.version() % 100}")
+_VERSION: int = magic.magic_version()
+TOOL = Tool("libmagic", f"{_VERSION // 100}.{_VERSION % 100}")
+_NO_CHECK_TEXT = 0x020000  # magic.h: the patterns that are only for texts
 NAMES_MAX = 2_000
 _types = magic.Magic(mime=True)
-magic.magic_setflags(_types.cookie, magic.MAGIC_MIME_TYPE | magic.MAGIC_NO_CHECK_TEXT)
+magic.magic_setflags(_types.cookie, magic.MAGIC_MIME_TYPE | _NO_CHECK_TEXT)
 _descriptions = magic.Magic()
 _UNSAID = frozenset({"data", ""})
 
 # pylibmagic looks for every library beside its own first, with calls that the sandbox refuses.
-ctypes.CDLL.__init__ = ctypes.CDLL.__init_orig__  # type: ignore
+ctypes.CDLL.__init__ = ctypes.CDLL.__init_orig__  # type: ignore[attr-defined, method-assign]
 
-_OLE = frozenset({"application/CDFV2", "application/x-ole-storage", "application/msword"})
 _MARKS_OF_ZIPS = (  # the member that only archives of the type have, in order of precedence
     (
         "word/document.xml",
@@ -61,9 +62,11 @@ def describe(file: SourceFile) -> Values:
 def _media_type(file: SourceFile, head: bytes) -> str:
     media_type: str = _types.from_buffer(head)
     if media_type == UNIDENTIFIED:
-        at_32769 = file.at(32769, 5) if file.size_bytes > 32769 else b""
+        volume = b""
+        if file.size_bytes > signatures.ISO_9660_OFFSET:
+            volume = file.at(signatures.ISO_9660_OFFSET, 5)
         media_type = (
-            signatures.binary_type(head, at_32769) or signatures.text_type(head) or media_type
+            signatures.binary_type(head, volume) or signatures.text_type(head) or media_type
         )
     try:
         if head.startswith(b"PK\x03\x04"):

@@ -62,7 +62,7 @@ def read(file: SourceFile) -> Found:
     incomplete = None
     if file.size_bytes > MESSAGE_BYTES_MAX:
         incomplete = f"only the first {MESSAGE_BYTES_MAX} bytes were read"
-    attachments = []
+    attachments: list[Values] = []
     for number, part in enumerate(message.walk()):
         if number >= PARTS_MAX or file.is_late:
             incomplete = f"not all parts were looked at, only {number}"

@@ -22,20 +22,25 @@ _LIBRARY = str(Path(pymediainfo.__file__).with_name("libmediainfo.so.0"))
 _PREFIXES = ("audio/", "video/")
 _TYPES = frozenset({"application/ogg", "application/mxf", "application/vnd.rn-realmedia"})
 
+
+def _names(text: str) -> list[str]:
+    return text.split()
+
+
 # As the library names them; what is not listed is a variant of these for display.
-_OF_FILE = (
+_OF_FILE = _names(
     "format format_profile commercial_name duration overall_bit_rate encoded_date tagged_date "
     "recorded_date mastered_date file_creation_date writing_application writing_library "
     "encoded_application recorded_location location title performer album comment description "
     "copyright make model device_manufacturer device_model performer_location xyz "
     "unique_id media_uuid is_truncated conformance_errors"
-).split()
-_OF_TRACK = (
+)
+_OF_TRACK = _names(
     "track_type track_id format format_profile codec_id duration bit_rate width height "
     "display_aspect_ratio rotation frame_rate frame_rate_mode frame_count color_space bit_depth "
     "scan_type channel_s sampling_rate compression_mode language encoded_date tagged_date title "
     "time_code_of_first_frame default forced"
-).split()
+)
 _TAG_PREFIXES = ("comapple", "comandroid", "xyz", "gps", "gsst", "gstd", "camera", "extra")
 
 

@@ -5,6 +5,7 @@ Reads the property parts only, by the archive's directory, never the text of the
 
 import sys
 from collections.abc import Mapping
+from xml.parsers.expat import ExpatError
 
 from ingest.extraction.reader import Found, without_gaps
 from ingest.extraction.readers import xml, zips
@@ -81,7 +82,7 @@ def read(file: SourceFile) -> Found:
             try:
                 document = zips.content(file, entry, xml.XML_BYTES_MAX)
                 _take(document, values, custom)
-            except (zips.BadZipError, xml.RefusedXmlError, xml.expat.ExpatError) as error:
+            except (zips.BadZipError, xml.RefusedXmlError, ExpatError) as error:
                 problems.append(f"a property part was refused ({type(error).__name__})")
     return Found(without_gaps({**values, "custom": custom}), "; ".join(problems) or None)
 

@@ -6,7 +6,7 @@
 import hashlib
 import re
 
-import olefile
+import olefile  # type: ignore[import-untyped] # has no types
 
 from ingest.extraction.reader import Found, Values, without_gaps
 from ingest.extraction.source import SourceFile

@@ -53,8 +53,8 @@ def read(file: SourceFile) -> Found:
 
 def _information(document: PdfReader) -> Values:
     """The dates as written: PDF readers disagree about broken ones, and a claim is a text."""
-    information = document.metadata or {}
-    found = {}
+    information: Mapping[str, object] = document.metadata or {}
+    found: dict[str, str] = {}
     for number, (name, value) in enumerate(information.items()):
         if number >= ENTRIES_MAX:
             break

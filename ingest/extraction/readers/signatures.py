@@ -9,18 +9,18 @@ import codecs
 import re
 
 HEAD_BYTES = 2048
+ISO_9660_OFFSET = 32769  # of the first volume descriptor's identifier
 PLAIN_TEXT = "text/plain"
 
-# Offset, bytes, media type: for what libmagic knows by description only, or not from 2 KiB.
+# What libmagic knows by description only, by its first bytes.
 _BINARY = (
-    (0, b"EVF\x09\x0d\x0a\xff\x00", "application/x-ewf"),
-    (0, b"LVF\x09\x0d\x0a\xff\x00", "application/x-ewf"),
-    (0, b"EVF2\x0d\x0a\x81\x00", "application/x-ewf2"),
-    (0, b"LEF2\x0d\x0a\x81\x00", "application/x-ewf2"),
-    (0, b"SQLite format 3\x00", "application/x-sqlite3"),
-    (0, b"OggS", "application/ogg"),
-    (0, b"\xff\x0a", "image/jxl"),
-    (32769, b"CD001", "application/x-iso9660-image"),
+    (b"EVF\x09\x0d\x0a\xff\x00", "application/x-ewf"),
+    (b"LVF\x09\x0d\x0a\xff\x00", "application/x-ewf"),
+    (b"EVF2\x0d\x0a\x81\x00", "application/x-ewf2"),
+    (b"LEF2\x0d\x0a\x81\x00", "application/x-ewf2"),
+    (b"SQLite format 3\x00", "application/x-sqlite3"),
+    (b"OggS", "application/ogg"),
+    (b"\xff\x0a", "image/jxl"),
 )
 
 # The first bytes of a text, white space and byte order mark aside, in any letter case.
@@ -50,11 +50,12 @@ _BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NOT_IN_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
-def binary_type(head: bytes, at_32769: bytes) -> str | None:
-    """The media type by signature. `at_32769` is what stands at that offset in the file."""
-    for offset, signature, media_type in _BINARY:
-        found = at_32769 if offset == 32769 else head[offset : offset + len(signature)]
-        if found[: len(signature)] == signature:
+def binary_type(head: bytes, volume: bytes) -> str | None:
+    """The media type by signature. `volume` is what stands at `ISO_9660_OFFSET`."""
+    if volume.startswith(b"CD001"):
+        return "application/x-iso9660-image"
+    for signature, media_type in _BINARY:
+        if head.startswith(signature):
             return media_type
     return None
 

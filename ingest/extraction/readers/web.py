@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import islice
 
-from warcio.archiveiterator import ArchiveIterator
-from warcio.recordloader import ArcWarcRecord
+from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped] # has no types
+from warcio.recordloader import ArcWarcRecord  # type: ignore[import-untyped] # has no types
 
 from ingest.extraction.reader import Found, Values, without_gaps
 from ingest.extraction.readers import zips

@@ -22,7 +22,7 @@ _ENTRY = struct.Struct("<4s6H3L5H2L")
 _ENTRY_SIGNATURE = b"PK\x01\x02"
 _LOCAL = struct.Struct("<4s5H3L2H")
 _LOCAL_SIGNATURE = b"PK\x03\x04"
-_FILLED = 0xFFFF_FFFF  # the true value is in the ZIP64 extra field
+_FILLED, _FILLED_SHORT = 0xFFFF_FFFF, 0xFFFF  # the true value is in a ZIP64 record
 _ZIP64_EXTRA = 1
 
 
@@ -148,7 +148,7 @@ def _directory(file: SourceFile) -> _Directory:
         raise BadZipError
     end = tail_start + at
     _, _, _, _, count, size_bytes, offset, _ = _END.unpack_from(tail, at)
-    if 0xFFFF in {count} or _FILLED in {size_bytes, offset}:
+    if count == _FILLED_SHORT or _FILLED in {size_bytes, offset}:
         zip64 = _zip64_end(file, end)
         if zip64 is not None:
             end, count, size_bytes, offset = zip64
