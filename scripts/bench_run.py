@@ -95,11 +95,12 @@ def large_file(place: Path, size_bytes: int, runs: int, *, on_disk: bool) -> lis
     shutil.rmtree(work)
     slower = max([openssl, copy] if on_disk else [openssl], key=lambda each: each.median)
     where = "disk" if on_disk else "tmpfs"
-    return [
+    line = (
         f"large file, {size_bytes / GIB:g} GiB, {where}: evidence ingest {ingest.median:.2f} s, "
         f"{slower.name} {slower.median:.2f} s: ratio {slower.median / ingest.median:.2f}; "
         f"peak {ingest.peak_mib:.0f} MiB"
-    ]
+    )
+    return [line]
 
 
 def make_corpus(folder: Path, files: int, *, random_only: bool) -> int:
@@ -180,16 +181,16 @@ def small_files(place: Path, files: int, runs: int, *, random_only: bool) -> lis
             timed(loop, BASELINE.format(source=source), work / "run")
     shutil.rmtree(work)
     what = "random bytes" if random_only else "photographs, text, PDF, random bytes"
-    lines = [
+    head = (
         f"{files} files of 4-200 KiB ({what}; {total / 1e6:.0f} MB): evidence ingest {ingest.median:.2f} s, "
         f"{files / ingest.median:.0f} files/s, peak {ingest.peak_mib:.0f} MiB"
-    ]
+    )
     measured = [loop, *(figure for _, figure in peers if figure.seconds)]
-    lines += [
+    lines = [
         f"  {each.name}: {each.median:.2f} s: ratio {each.median / ingest.median:.2f}"
         for each in measured
     ]
-    return lines + [f"  {line}" for line in dict.fromkeys(missing)]
+    return [head, *lines, *(f"  {line}" for line in dict.fromkeys(missing))]
 
 
 def _run_peer(peer: Peer, figure: Figure, source: Path, work: Path, missing: list[str]) -> None:
@@ -236,11 +237,12 @@ def verify(place: Path, files: int, large_bytes: int, runs: int) -> list[str]:
         timed(ours, f"{EVIDENCE} --home home --json verify", work / "run")
         timed(both, f"{EVIDENCE} --home home --json verify --both-digests", work / "run")
     shutil.rmtree(work)
-    return [
+    line = (
         f"verify, {files} small files and 2 of {large_bytes / GIB:g} GiB: evidence verify {ours.median:.2f} s, "
         f"openssl in two processes {openssl.median:.2f} s: ratio {openssl.median / ours.median:.2f}; "
         f"with --both-digests {openssl.median / both.median:.2f}; peak {ours.peak_mib:.0f} MiB"
-    ]
+    )
+    return [line]
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ DEMO = ROOT / ".demo"
 EVIDENCE = ROOT / ".venv" / "bin" / "evidence"
 COLLECTED = [
     "--method",
-    "copied from the camera's card, write-blocked",
+    "copied from the camera card, write-blocked",
     "--collected-by",
     "Insp. A. Novak",
 ]
@@ -46,18 +46,8 @@ def summary(record: dict[str, object]) -> str:
     """The parts of a record that matter here, on a line."""
     if "summary" in record:
         return json.dumps(record)
-    names = (
-        "ern",
-        "case",
-        "path",
-        "version",
-        "version_type",
-        "type",
-        "status",
-        "outcome",
-        "media_type",
-        "sha256",
-    )
+    names = ("check", "ern", "case", "path", "version", "version_type", "type", "status", "outcome")
+    names += ("found", "advice", "recipient", "media_type", "sha256")
     shown = {name: record[name] for name in names if record.get(name) is not None}
     if "sha256" in shown:
         shown["sha256"] = str(shown["sha256"])[:16] + "…"
@@ -74,7 +64,7 @@ def main() -> None:
     make_evidence(DEMO / "field")
 
     tell("A State's prosecutor sets up an instance and opens a case.")
-    run("init", "--state", "SI", "--authority", "District State Prosecutor's Office")
+    run("init", "--state", "SI", "--authority", "District State Prosecutor")
     case = str(
         run(
             "case",
@@ -138,8 +128,17 @@ def main() -> None:
     tell("Running the same command again registers nothing twice.")
     run("ingest", "field", "--case", case, *collected)
 
+    taken_out_and_checked(erns["IMG_0001.jpg"])
+    attacked()
+    tell(
+        f"That was the story. The instance is in {DEMO.relative_to(ROOT)}/home; "
+        "try: .venv/bin/evidence --home .demo/home list"
+    )
+
+
+def taken_out_and_checked(photograph: str) -> None:
+    """Evidence out again, and what a file at hand is."""
     tell("What the camera says of itself is shown apart from what the officer asserts.")
-    photograph = erns["IMG_0001.jpg"]
     item = run("show", photograph)[0]
     print("  " + json.dumps(item["versions"], ensure_ascii=False)[:600] + " …")
 
@@ -150,6 +149,9 @@ def main() -> None:
     (DEMO / "altered.jpg").write_bytes((DEMO / "out.jpg").read_bytes() + b"\0")
     run("check", "altered.jpg", "--ern", photograph, expect=3)
 
+
+def attacked() -> None:
+    """The whole store read again, before and after somebody changed a byte in it."""
     tell("Everything stored is read again and compared.")
     run("verify")
 
@@ -169,9 +171,6 @@ def main() -> None:
 
     tell("The byte is put back; the instance looks after itself.")
     run("doctor")
-    tell(
-        f"That was the story. The instance is in {DEMO.relative_to(ROOT)}/home; try: .venv/bin/evidence --home .demo/home list"
-    )
 
 
 if __name__ == "__main__":

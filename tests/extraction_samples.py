@@ -203,6 +203,80 @@ def gzipped(content: bytes, name: str = "list.txt") -> bytes:
     return out.getvalue()
 
 
+# -------------------------------------------------------------------- compound file
+
+_FREE, _END_OF_CHAIN, _FAT_SECTOR, _NOBODY = 0xFFFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFD, 0xFFFF_FFFF
+_STREAM_BYTES_MIN = 4096  # shorter ones would live in a stream of their own
+
+
+def compound(streams: Mapping[str, bytes]) -> bytes:
+    """A compound file (MS-CFB, version 3) of these streams, some of them `folder/name`."""
+    folders = sorted({name.partition("/")[0] for name in streams if "/" in name})
+    top = [*folders, *(name for name in streams if "/" not in name)]
+    rows: list[tuple[str, int, int, int, bytes]] = []  # name, kind, sibling, child, content
+    numbers = {name: number for number, name in enumerate(top, start=1)}
+    inner = [name for name in streams if "/" in name]
+    numbers |= {name: number for number, name in enumerate(inner, start=len(top) + 1)}
+    rows.append(("Root Entry", 5, _NOBODY, numbers[top[0]] if top else _NOBODY, b""))
+    for siblings in (top, *([n for n in inner if n.startswith(f"{f}/")] for f in folders)):
+        for name, following in zip(siblings, [*siblings[1:], ""], strict=True):
+            children = [each for each in inner if each.startswith(f"{name}/")]
+            kind, child = (1, numbers[children[0]]) if children else (2, _NOBODY)
+            content = streams.get(name, b"").ljust(0 if children else _STREAM_BYTES_MIN, b"\0")
+            sibling = numbers.get(following, _NOBODY)
+            rows.append((name.rpartition("/")[2], kind, sibling, child, content))
+    return _compound_of(rows)
+
+
+def _compound_of(rows: list[tuple[str, int, int, int, bytes]]) -> bytes:
+    directory_sectors = -(-len(rows) // 4)
+    fat = [_FAT_SECTOR, *_chain(1, directory_sectors)]
+    directory, body = bytearray(), bytearray()
+    for name, kind, sibling, child, content in rows:
+        start = len(fat) if content else _END_OF_CHAIN
+        fat += _chain(len(fat), -(-len(content) // 512))
+        body += content.ljust(-(-len(content) // 512) * 512, b"\0")
+        wide = (name + "\0").encode("utf-16-le")
+        directory += wide.ljust(64, b"\0") + struct.pack("<HBB", len(wide), kind, 1)
+        directory += struct.pack("<LLL36xLQ", _NOBODY, sibling, child, start, len(content))
+    assert len(fat) <= 128, "one sector of table is all this writer knows"
+    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16)
+    header += struct.pack("<HHHHH6xLLLLLLLLLL", 0x3E, 3, 0xFFFE, 9, 6, 0, 1, 1, 0, 4096,
+                          _END_OF_CHAIN, 0, _END_OF_CHAIN, 0, 0)  # fmt: skip
+    header += struct.pack("<L", _FREE) * 108
+    table = struct.pack(f"<{len(fat)}L", *fat).ljust(512, b"\xff")
+    return header + table + bytes(directory.ljust(directory_sectors * 512, b"\0")) + bytes(body)
+
+
+def _chain(start: int, sectors: int) -> list[int]:
+    return [*range(start + 1, start + sectors), _END_OF_CHAIN] if sectors else []
+
+
+def outlook_message(attachment: bytes) -> bytes:
+    """A message as Outlook stores it, with one attachment."""
+    folder = "__attach_version1.0_#00000000"
+    headers = "Received: by x\r\nDate: Thu, 14 Mar 2024 10:22:05 +0100\r\n"
+    texts = {
+        "__substg1.0_0037001F": "Zapisnik št. 7",
+        "__substg1.0_0C1A001F": "Ana",
+        "__substg1.0_007D001F": headers,
+        "__recip_version1.0_#00000000/__substg1.0_39FE001F": "bor@example.org",
+        f"{folder}/__substg1.0_3707001F": "zapis.pdf",
+    }
+    streams = {name: text.encode("utf-16-le") for name, text in texts.items()}
+    streams["__properties_version1.0"] = b""
+    streams[f"{folder}/__substg1.0_37010102"] = attachment
+    return compound(streams)
+
+
+def summary(author: str) -> bytes:
+    """A property set stream (MS-OLEPS) with an author."""
+    text = author.encode("cp1252") + b"\0"
+    values = struct.pack("<LL", 30, len(text)) + text.ljust(-(-len(text) // 4) * 4, b"\0")
+    section = struct.pack("<LLLL", 16 + len(values), 1, 4, 16) + values
+    return struct.pack("<HHL16xL16xL", 0xFFFE, 0, 0, 1, 48) + section
+
+
 # ------------------------------------------------------------------ forensic image
 
 SECTOR_BYTES, SECTORS_PER_CHUNK = 512, 8

@@ -96,6 +96,11 @@ def _verdicts(
             pool.shutdown(cancel_futures=True)
 
 
+def _finished(pending: deque[tuple[Version, Future[Verdict]]]) -> tuple[Version, Verdict]:
+    version, verdict = pending.popleft()
+    return version, verdict.result()
+
+
 def _fields(version: Version, verdict: Verdict, algorithms: Sequence[Algorithm]) -> dict[str, Json]:
     return {
         "ern": str(version.ern),

@@ -67,6 +67,11 @@ class Ready:
     isolated: bool
 
 
+def is_media_type(text: str) -> bool:
+    """Whether the text is a media type (RFC 6838, section 4.2) in lower case, without parameters."""
+    return _MEDIA_TYPE.fullmatch(text) is not None
+
+
 def request(name: bytes, size_bytes: int) -> bytes:
     """The packet that asks for a file's claims. Only the end of a long name is sent."""
     return _HEADER.pack(size_bytes) + name[-NAME_BYTES_MAX:]
@@ -168,8 +173,8 @@ def _refuse_constant(_: str) -> NoReturn:
 
 def _identity(message: Mapping[object, object]) -> Identity | None:
     match message:
-        case {"media_type": str(media_type), "name_mismatch": bool(mismatch)} if (
-            _MEDIA_TYPE.fullmatch(media_type)
+        case {"media_type": str(media_type), "name_mismatch": bool(mismatch)} if is_media_type(
+            media_type
         ):
             return Identity(media_type, mismatch)
         case {"media_type": _}:

@@ -272,22 +272,17 @@ class Wire:
         """Yield the uploads to keys with this prefix that are open."""
         markers: dict[str, str] = {}
         while True:
-            page = self._repeated(
+            page, found = self._repeated(
                 f"list uploads to {prefix}", partial(self._page_of_uploads, prefix, markers)
             )
-            for each in page.iterfind("{*}Upload"):
-                key, upload_id = _text(each, "Key"), _text(each, "UploadId")
-                yield Upload(key, upload_id, datetime.fromisoformat(_text(each, "Initiated")))
-            # The SDK's own reader loses the second marker, and some servers give no other.
-            found = {
-                "key-marker": _text(page, "NextKeyMarker"),
-                "upload-id-marker": _text(page, "NextUploadIdMarker"),
-            }
-            if _text(page, "IsTruncated") != "true" or found == markers:
+            yield from page
+            if not found or found == markers:
                 return
             markers = found
 
-    def _page_of_uploads(self, prefix: str, markers: dict[str, str]) -> ET.Element:
+    def _page_of_uploads(
+        self, prefix: str, markers: dict[str, str]
+    ) -> tuple[Sequence[Upload], dict[str, str]]:
         response = self.client._execute(  # noqa: SLF001
             "GET",
             self.bucket,
@@ -295,10 +290,26 @@ class Wire:
                 "uploads": "",
                 "prefix": prefix,
                 "max-uploads": str(self.page_entries),
-                **{name: marker for name, marker in markers.items() if marker},
+                **markers,
             },
         )
-        return ET.fromstring(response.data)  # noqa: S314 - the SDK trusts it as much
+        answer = ET.fromstring(response.data)  # noqa: S314 - the SDK trusts it as much
+        uploads = [
+            Upload(
+                key=_text(each, "Key"),
+                id=_text(each, "UploadId"),
+                begun_at=datetime.fromisoformat(_text(each, "Initiated")),
+            )
+            for each in answer.iterfind("{*}Upload")
+        ]
+        if _text(answer, "IsTruncated") != "true":
+            return uploads, {}
+        # The SDK's own reader loses the second marker, and some servers give no other.
+        found = {
+            "key-marker": _text(answer, "NextKeyMarker"),
+            "upload-id-marker": _text(answer, "NextUploadIdMarker"),
+        }
+        return uploads, {name: marker for name, marker in found.items() if marker}
 
     # ------------------------------------------------------------------ locking
 

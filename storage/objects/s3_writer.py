@@ -203,7 +203,9 @@ class S3ObjectWriter:
                 self._parts.append(sending.result())
             except EvidenceError as error:
                 self.abort()  # otherwise what is written next would take this part's place
-                raise self._upload_gone() if isinstance(error, NotFoundError) else error
+                if isinstance(error, NotFoundError):
+                    raise self._upload_gone() from error
+                raise
 
     def _upload_gone(self) -> StoreUnavailableError:
         return StoreUnavailableError(

@@ -72,6 +72,11 @@ def identified(content: bytes, name: bytes = b"") -> Identity:
         (b"", "application/x-empty"),
         (bytes(4096), "application/octet-stream"),
         (OLE_HEAD + bytes(600), "application/x-ole-storage"),
+        (samples.compound({"WordDocument": b""}), "application/msword"),
+        (samples.compound({"Workbook": b""}), "application/vnd.ms-excel"),
+        (samples.compound({"PowerPoint Document": b""}), "application/vnd.ms-powerpoint"),
+        (samples.outlook_message(b""), "application/vnd.ms-outlook"),
+        (samples.compound({"Something": b""}), "application/x-ole-storage"),
         (b"PK\x03\x04" + bytes(600), "application/zip"),
     ],
 )

@@ -16,6 +16,7 @@ from PIL import Image
 from ingest.extraction import reading
 from ingest.extraction.reader import Found
 from ingest.extraction.readers import archives, ewf, exif, mail, media, office, ole, pdf, web, zips
+from ingest.extraction.tidy import decoded
 from tests import extraction_samples as samples
 from tests.extraction_samples import named
 
@@ -212,6 +213,33 @@ def test_a_message_of_endless_parts_is_read_in_part() -> None:
     parts = b"".join(b"--b\nContent-Type: text/plain\n\nx\n" for _ in range(2_000))
     content = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n" + parts + b"--b--"
     assert found(mail, content).incomplete is not None
+
+
+def test_a_message_of_outlook_says_the_same() -> None:
+    attachment = b"evidence" * 600
+    result = found(ole, samples.outlook_message(attachment))
+    assert result.incomplete is None
+    assert named(result.values, "subject") == "Zapisnik št. 7"
+    assert named(result.values, "date") == "Thu, 14 Mar 2024 10:22:05 +0100"
+    assert named(result.values, "recipients") == ["bor@example.org"]
+    assert named(result.values, "attachments", 0) == {
+        "name": "zapis.pdf",
+        "size_bytes": len(attachment),
+        "sha256": hashlib.sha256(attachment).hexdigest(),
+    }
+
+
+def test_an_older_office_document_says_who_wrote_it() -> None:
+    content = samples.compound(
+        {
+            "WordDocument": b"",
+            "\x05SummaryInformation": samples.summary("A. Novák"),
+            "Macros/VBA": b"",
+        }
+    )
+    values = found(ole, content).values
+    assert decoded(named(values, "author")) == "A. Novák"
+    assert named(values, "macros") is True
 
 
 # ---------------------------------------------------------------------- archives

@@ -15,6 +15,8 @@ def verdict(program: bytes, number: int, audit: int, argument_2: int = 0) -> int
     """What the kernel would do with the call (classic BPF over `struct seccomp_data`)."""
     data = struct.pack("<LLQ6Q", number, audit, 0, 0, 0, argument_2, 0, 0, 0)
     accumulator, at = 0, 0
+    code: int
+    operand: int
     while True:
         code, if_true, if_false, operand = struct.unpack_from("<HBBI", program, 8 * at)
         at += 1

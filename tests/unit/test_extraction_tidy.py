@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,7 +24,9 @@ ANYTHING = st.recursive(
 
 
 @given(st.dictionaries(st.text(st.characters()), ANYTHING, max_size=8))
-def test_whatever_a_parser_returns_becomes_json_that_the_ground_accepts(values: Any) -> None:
+def test_whatever_a_parser_returns_becomes_json_that_the_ground_accepts(
+    values: dict[str, object],
+) -> None:
     tidied, _ = tidy(values)
     claims = ClaimSet("tool", "1", Reading.READ, tidied)
     encoded = json.dumps(claims.to_json(), ensure_ascii=False, allow_nan=False).encode("utf-8")
@@ -33,7 +34,7 @@ def test_whatever_a_parser_returns_becomes_json_that_the_ground_accepts(values: 
 
 
 @given(st.dictionaries(st.text(st.characters()), ANYTHING, max_size=8))
-def test_tidying_twice_changes_nothing(values: Any) -> None:
+def test_tidying_twice_changes_nothing(values: dict[str, object]) -> None:
     once, _ = tidy(values)
     assert tidy(once) == (once, False)
 
@@ -57,7 +58,7 @@ def test_bytes_of_any_encoding_become_text(raw: bytes) -> None:
         ("bell\a", "bell\N{REPLACEMENT CHARACTER}"),
         ("annex\u202egpj.exe", "annex\N{REPLACEMENT CHARACTER}gpj.exe"),
         ("\ud800", "\N{REPLACEMENT CHARACTER}"),
-        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("a\u200cb\u200f", "a\u200cb\u200f"),
         (b"Zapisnik \xc5\xa1t. 7\0junk", "Zapisnik št. 7"),
         (b"caf\xe9", "café"),
         (float("nan"), None),

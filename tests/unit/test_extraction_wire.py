@@ -102,9 +102,10 @@ def test_claims_of_a_hostile_worker_are_tidied() -> None:
 def test_a_message_without_end_is_refused_before_it_fills_the_memory() -> None:
     buffer = MessageBuffer()
     fragment = wire.MORE + bytes(wire.FRAGMENT_BYTES_MAX)
+    for _ in range(wire.MESSAGE_BYTES_MAX // wire.FRAGMENT_BYTES_MAX):
+        assert buffer.take(fragment) is None
     with pytest.raises(MalformedError):
-        for _ in range(2 * wire.MESSAGE_BYTES_MAX // wire.FRAGMENT_BYTES_MAX):
-            assert buffer.take(fragment) is None
+        buffer.take(fragment)
 
 
 @pytest.mark.parametrize("fragment", [b"", b"?x", b"x"])

@@ -1,6 +1,6 @@
 import os
 
-import pyrage
+import pyrage  # type: ignore[import-untyped] # it ships no types
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -13,7 +13,7 @@ import magic  # isort: skip
 from ingest.extraction.reader import Values
 from ingest.extraction.readers import compressed, names, ole, signatures, web, zips
 from ingest.extraction.source import SourceFile, extension
-from ingest.extraction.wire import UNIDENTIFIED, Identity, Tool
+from ingest.extraction.wire import UNIDENTIFIED, Identity, Tool, is_media_type
 
 _VERSION: int = magic.magic_version()
 TOOL = Tool("libmagic", f"{_VERSION // 100}.{_VERSION % 100}")
@@ -60,7 +60,8 @@ def describe(file: SourceFile) -> Values:
 
 
 def _media_type(file: SourceFile, head: bytes) -> str:
-    media_type: str = _types.from_buffer(head)
+    said = _types.from_buffer(head).lower()
+    media_type: str = said if is_media_type(said) else UNIDENTIFIED
     if media_type == UNIDENTIFIED:
         volume = b""
         if file.size_bytes > signatures.ISO_9660_OFFSET:
@@ -75,9 +76,9 @@ def _media_type(file: SourceFile, head: bytes) -> str:
             return ole.media_type(file)
         if media_type == "application/gzip" and _inflated_head(file).startswith(b"WARC/"):
             return web.WARC
-    except Exception:  # noqa: BLE001 - a broken container is still what it begins as
-        return media_type if "/" in media_type else UNIDENTIFIED
-    return media_type
+    except Exception:  # noqa: BLE001, S110 - a broken container is still what it begins as
+        pass
+    return ole.MEDIA_TYPE if media_type == "application/cdfv2" else media_type
 
 
 def _zip_type(file: SourceFile) -> str:

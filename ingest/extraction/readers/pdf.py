@@ -79,7 +79,9 @@ def _pages(document: PdfReader) -> Values:
     """The number that the root of the page tree states; walking the tree is a way to be held up."""
     pages = document.root_object["/Pages"]
     count = pages.get("/Count") if isinstance(pages, DictionaryObject) else None
-    return {"pages": int(count)} if isinstance(count, int) else {}
+    if not isinstance(count, int):
+        raise PyPdfError
+    return {"pages": int(count)}
 
 
 def _form(document: PdfReader) -> Values:

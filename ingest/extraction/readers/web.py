@@ -10,13 +10,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from io import BufferedReader
 from itertools import islice
+from typing import BinaryIO, cast
 
 from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untyped] # has no types
 from warcio.recordloader import ArcWarcRecord  # type: ignore[import-untyped] # has no types
 
 from ingest.extraction.reader import Found, Values, without_gaps
-from ingest.extraction.readers import zips
+from ingest.extraction.readers import compressed, zips
 from ingest.extraction.source import SourceFile
 from ingest.extraction.wire import Tool
 
@@ -42,18 +44,25 @@ def read(file: SourceFile) -> Found:
     if file.at(0, 2) == b"PK":
         return _read_wacz(file)
     file.seek(0)
-    return _read_warc(file)
+    if file.peek(2)[:2] != b"\x1f\x8b":
+        return _read_warc(file, cast("BinaryIO", file))
+    # Inflated here, not by warcio, which takes a stream that breaks off for one that ends.
+    inflated = compressed.Inflated(file, "application/gzip")
+    found = _read_warc(file, cast("BinaryIO", BufferedReader(inflated, PIECE_BYTES)))
+    return Found(found.values, found.incomplete or inflated.stopped)
 
 
 # --------------------------------------------------------------------------- WARC
 
 
-def _read_warc(file: SourceFile) -> Found:
+def _read_warc(file: SourceFile, stream: BinaryIO) -> Found:
     seen = _Seen()
     try:
-        for record in ArchiveIterator(file, check_digests=True):
+        for record in ArchiveIterator(stream, check_digests=True):
             if not _drained(file, record):
                 return Found(seen.values(), "the limit on time was reached")
+            if record.raw_stream.limit > 0:
+                return Found(seen.values(), "the archive breaks off in a record")
             seen.take(record)
     except Exception as error:
         if not seen.types:
