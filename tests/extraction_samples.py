@@ -215,7 +215,7 @@ def compound(streams: Mapping[str, bytes]) -> bytes:
     top = [*folders, *(name for name in streams if "/" not in name)]
     rows: list[tuple[str, int, int, int, bytes]] = []  # name, kind, sibling, child, content
     numbers = {name: number for number, name in enumerate(top, start=1)}
-    inner = [name for name in streams if "/" in name]
+    inner = [name for folder in folders for name in streams if name.startswith(f"{folder}/")]
     numbers |= {name: number for number, name in enumerate(inner, start=len(top) + 1)}
     rows.append(("Root Entry", 5, _NOBODY, numbers[top[0]] if top else _NOBODY, b""))
     for siblings in (top, *([n for n in inner if n.startswith(f"{f}/")] for f in folders)):
