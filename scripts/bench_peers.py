@@ -29,15 +29,18 @@ class Peer:
 
     def missing(self) -> str | None:
         """None when the program can be run, after installing it; else why it cannot."""
-        if not (BIN / self.program).exists():
+        if not self._is_there():
             self._install()
-        if (BIN / self.program).exists():
+        if self._is_there():
             return None
         return f"{self.name}: not measured: could not be installed ({self.package})"
 
     def environment(self) -> dict[str, str]:
         """The environment to prepare in."""
         return {**os.environ, **self.variables}
+
+    def _is_there(self) -> bool:
+        return (BIN / self.program).exists() or shutil.which(self.program) is not None
 
     def _install(self) -> None:
         if self.package.startswith("deb:"):
@@ -49,6 +52,9 @@ class Peer:
 
     def _install_debian(self, package: str) -> None:
         if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+            return
+        if os.geteuid() == 0:
+            subprocess.run(["apt-get", "install", "--yes", package], check=False, **QUIET)
             return
         BIN.mkdir(parents=True, exist_ok=True)
         subprocess.run(["apt-get", "download", package], cwd=PEERS_FOLDER, check=False, **QUIET)
@@ -66,24 +72,25 @@ PEERS = (
     ),
     Peer(
         "ocfl-py (one object, SHA-512) + sync",
-        "ocfl.py",
+        "ocfl-object.py",
         "ocfl-py==2.1.0",
-        f"{BIN}/ocfl.py create --srcdir {{source}} --objdir object --id bench; sync -f object",
+        f"{BIN}/ocfl-object.py create --srcdir {{source}} --objdir object --id bench; "
+        "sync -f object",
     ),
     Peer(
         "borg create (repokey-blake2, no compression)",
         "borg",
-        "borgbackup==1.4.5",
-        f"{BIN}/borg create --compression none repo::one {{source}}; sync -f repo",
-        prepare=f"{BIN}/borg init --encryption repokey-blake2 repo",
+        "deb:borgbackup",
+        "borg create --compression none repo::one {source}; sync -f repo",
+        prepare="borg init --encryption repokey-blake2 repo",
         variables={"BORG_PASSPHRASE": "bench", "BORG_BASE_DIR": "."},
     ),
     Peer(
         "restic backup",
         "restic",
         "deb:restic",
-        f"{BIN}/restic --repo repo --no-cache --quiet backup {{source}}; sync -f repo",
-        prepare=f"{BIN}/restic --repo repo --no-cache --quiet init",
+        f"PATH={BIN}:$PATH restic --repo repo --no-cache --quiet backup {{source}}; sync -f repo",
+        prepare=f"PATH={BIN}:$PATH restic --repo repo --no-cache --quiet init",
         variables={"RESTIC_PASSWORD": "bench"},
     ),
 )

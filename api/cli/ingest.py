@@ -1,6 +1,7 @@
 """`evidence ingest`: files and folders into a case. One line for each file, then a summary."""
 
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -24,6 +25,8 @@ from evidence_store.kinds import EvidenceKind
 from ingest.pipeline import Order, Pipeline, Result
 from ingest.sources import Refused, Source, walk
 from ingest.stated import Stated
+
+SWITCH_SECONDS = 0.05
 
 
 def ingest(  # noqa: PLR0913 - one parameter for each thing an officer states
@@ -92,6 +95,9 @@ def ingest(  # noqa: PLR0913 - one parameter for each thing an officer states
     order = Order(statement.asserted(instance.catalog), infer_kind=stated_kind is None)
     intake = Intake(instance.catalog, instance.vault, instance.clock, case_id)
     tally = _Tally(here.output)
+    # The threads of an intake release the interpreter lock themselves, again and again; taking it
+    # from each other every 5 ms besides costs a tenth of the time with many small files.
+    sys.setswitchinterval(SWITCH_SECONDS)
     with instance.extractor() as extractor, Progress(roots) as progress:
         pipeline = Pipeline(intake, extractor, order, stated)
         try:

@@ -19,6 +19,9 @@ from evidence_store.errors import EvidenceError
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # made once: there may be a million lines
+
+
 class ReaderGoneError(Exception):
     """Whoever read stdout has gone; there is nobody to tell."""
 
@@ -31,7 +34,7 @@ class Output:
 
     def record(self, value: Mapping[str, Json], text: str) -> None:
         """One record: a JSON line, or the text for a person."""
-        self.line(json.dumps(value, ensure_ascii=False) if self.as_json else text)
+        self.line(_encode(value) if self.as_json else text)
 
     def line(self, text: str) -> None:
         """One line, flushed: what is acknowledged is seen at once.
@@ -81,6 +84,8 @@ def name_fields(name: bytes | None, field: str = "path") -> dict[str, Json]:
 
 def printable(text: str) -> str:
     """The text without control characters: a file's name must not drive the terminal."""
+    if text.isprintable():
+        return text
     return "".join(
         each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}"
         for each in text

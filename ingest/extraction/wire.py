@@ -162,13 +162,16 @@ def parse_ready(message: bytes) -> Ready:
 
 def _parse(message: bytes) -> object:
     try:
-        return json.loads(message, parse_constant=_refuse_constant)
+        return _DECODER.decode(message.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise MalformedError("extraction: expected JSON") from error
 
 
 def _refuse_constant(_: str) -> NoReturn:
     raise ValueError
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # made once, not for each message
 
 
 def _identity(message: Mapping[object, object]) -> Identity | None:

@@ -176,6 +176,7 @@ class S3ObjectWriter:
 
     def _send(self) -> None:
         """Send what has filled, while the next part fills."""
+        full = Body.of(self._filling)  # digested while the part before it is on its way
         self._await_part()
         if self._sender is None:
             self._sender = ThreadPoolExecutor(1, thread_name_prefix="s3-part")
@@ -188,13 +189,12 @@ class S3ObjectWriter:
                 f"object {self._name}: expected at most {PARTS_MAX} parts, found more;"
                 " state its size when it is begun"
             )
-        full, self._filling = self._filling, bytearray()
-        self._sending = self._sender.submit(self._put_part, self._upload_id, number, full)
+        self._filling = bytearray()
+        self._sending = self._sender.submit(
+            self._wire.put_part, self._key, self._upload_id, number, full
+        )
         if self._grows and number % GROWS_EVERY_PARTS == 0:
             self._part_bytes *= 2
-
-    def _put_part(self, upload_id: str, number: int, content: bytearray) -> Part:
-        return self._wire.put_part(self._key, upload_id, number, Body.of(content))
 
     def _await_part(self) -> None:
         sending, self._sending = self._sending, None
