@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,10 +16,10 @@ from api.settings import Settings
 from evidence_store.age.x25519 import X25519Recipient
 from evidence_store.errors import ConflictError, NotFoundError, SettingsError
 from evidence_store.identifiers import StateCode
-from evidence_store.ports import Catalog, Clock, ObjectStore
+from evidence_store.ports import Clock, ObjectStore
 from evidence_store.vault import Vault
 from ingest.extraction.supervisor import Extractor, Limits
-from storage.catalog import create_catalog, migrate, open_catalog, revision_of
+from storage.catalog import SqlCatalog, create_catalog, migrate, open_catalog, revision_of
 from storage.keys.keyfile import KeyFile
 from storage.objects.filesystem import FilesystemObjectStore
 
@@ -48,7 +49,7 @@ class Instance:
 
     home: Path
     settings: Settings
-    catalog: Catalog
+    catalog: SqlCatalog
     objects: ObjectStore
     keyring: KeyFile
     clock: Clock
@@ -57,6 +58,10 @@ class Instance:
     def vault(self) -> Vault:
         """The one way to evidence bytes."""
         return Vault(self.objects, self.keyring, secrets.token_bytes)
+
+    def close(self) -> None:
+        """Let go of the catalog's connections."""
+        self.catalog.close()
 
     def extractor(self) -> Extractor:
         """A fresh pool of isolated processes; use it as a context manager."""
@@ -132,9 +137,10 @@ def key_file(home: Path, settings: Settings, passphrase: Passphrase | None) -> K
         MalformedError: if a configured recipient is not one.
     """
     file = settings.key_passphrase_file
+    ask = passphrase if file is None else lambda: read_secret(home / file)
     return KeyFile(
         home / settings.key_file,
-        passphrase if file is None else lambda: read_secret(home / file),
+        None if ask is None else cache(ask),  # nobody is asked twice for the same file
         recipients=[X25519Recipient.parse(each) for each in settings.key_recipients],
     )
 

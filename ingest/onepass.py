@@ -19,8 +19,7 @@ from evidence_store.digest import Algorithm, Digest, Fingerprint, Fingerprinter,
 from evidence_store.vault import Sealing
 from ingest.reading import OpenSource
 
-SMALL_BYTES = 16 * CHUNK_BYTES  # below this, handing over costs more than it wins
-BUFFER_BYTES = 64 * CHUNK_BYTES  # each hand-over wakes a thread, so there should be few
+BUFFER_BYTES = 16 * CHUNK_BYTES
 BUFFERS = 4
 
 
@@ -39,7 +38,7 @@ class OnePass:
             UnsupportedSourceError: if its medium fails.
             NoSpaceError, StoreUnavailableError: as `ObjectWriter.write`.
         """
-        if opened.size_bytes < SMALL_BYTES:
+        if opened.size_bytes < BUFFER_BYTES:
             fingerprint = self._read_small(opened, sealing)
         else:
             fingerprint = self._read_large(opened, sealing)
@@ -47,7 +46,7 @@ class OnePass:
         return fingerprint
 
     def _read_small(self, opened: OpenSource, sealing: Sealing) -> Fingerprint:
-        length = opened.read_into(self._plain[0][:SMALL_BYTES], 0)
+        length = opened.read_into(self._plain[0], 0)
         content = self._plain[0][:length]
         fingerprinter = Fingerprinter()
         fingerprinter.update(content)

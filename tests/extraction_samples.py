@@ -290,19 +290,24 @@ def forensic_image(
     segment: int = 1,
     last: str = "done",
     store_digest: bool = True,
+    repeat: int = 1,
 ) -> bytes:
-    """An E01 image of the media, every second chunk compressed; its digest may be made wrong."""
+    """An E01 image of the media, every second chunk compressed; its digest may be made wrong.
+
+    With `repeat` its table lists the same chunks that many times.
+    """
     out = bytearray(b"EVF\x09\x0d\x0a\xff\x00" + struct.pack("<BHH", 1, segment, 0))
     header = (
         "1\nmain\nc\tn\ta\te\tt\tav\tov\tm\tu\tp\n"
         "C-7\tE-1\tlaptop\tNovak\tseized\t7.10\tLinux\t2024 3 14 10 22 5\t\t0\n\n"
     )
     _section(out, b"header", zlib.compress(header.encode()))
-    count = -(-len(media) // CHUNK_BYTES)
-    sectors = len(media) // SECTOR_BYTES
+    count = -(-len(media) // CHUNK_BYTES) * repeat
+    sectors = len(media) // SECTOR_BYTES * repeat
     volume = struct.pack("<B3xLLLQ", 1, count, SECTORS_PER_CHUNK, SECTOR_BYTES, sectors)
     _section(out, b"volume", volume.ljust(1052, b"\0"))
     chunks, entries = _chunks(media, len(out) + 76)
+    entries *= repeat
     _section(out, b"sectors", chunks)
     table = struct.pack("<L4xQ4x", len(entries), 0)
     table += struct.pack("<L", zlib.adler32(table)) + b"".join(

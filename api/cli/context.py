@@ -2,7 +2,8 @@
 
 import getpass
 import sys
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import typer
@@ -19,6 +20,7 @@ class Shared:
 
     home: Path
     output: Output
+    _opened: ExitStack = field(default_factory=ExitStack)
 
     def instance(self) -> Instance:
         """The instance in the home.
@@ -26,7 +28,13 @@ class Shared:
         Raises:
             SettingsError: if there is none, or its settings are wrong.
         """
-        return wiring.open_instance(self.home, ask_passphrase)
+        instance = wiring.open_instance(self.home, ask_passphrase)
+        self._opened.callback(instance.close)
+        return instance
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self._opened.close()
 
 
 def shared(context: typer.Context) -> Shared:

@@ -60,6 +60,7 @@ def root(
     """Keeps evidence, and proves that it was kept."""
     as_json = json or not (text or sys.stdout.isatty())
     context.obj = Shared(home.expanduser().absolute(), Output(as_json))
+    context.call_on_close(context.obj.close)
 
 
 setup.add_to(app)

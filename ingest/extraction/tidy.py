@@ -36,7 +36,9 @@ class _Tidying:
 
     def value(self, value: object, depth: int) -> ClaimValue:
         match value:
-            case Mapping() | list() | tuple():
+            case str():  # first, because most are
+                return self._text(value, TEXT_CHARACTERS_MAX)
+            case dict() | list() | tuple():
                 return self._spend(self._container(value, depth + 1))
             case None | bool() | float():
                 return self._spend(value if _is_json(value) else None)
@@ -46,7 +48,7 @@ class _Tidying:
                 return self._text(_words(value), TEXT_CHARACTERS_MAX)
 
     def _container(
-        self, value: Mapping[Any, object] | list[object] | tuple[object, ...], depth: int
+        self, value: dict[Any, object] | list[object] | tuple[object, ...], depth: int
     ) -> ClaimValue:
         if depth > DEPTH_MAX:
             self.cut = True

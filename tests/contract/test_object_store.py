@@ -4,19 +4,25 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from evidence_store.errors import ConflictError, MalformedError, NotFoundError
+from evidence_store.digest import fingerprint
+from evidence_store.errors import ConflictError, FixityError, MalformedError, NotFoundError
 from evidence_store.identifiers import ObjectName
+from evidence_store.item import SealedObject
 from evidence_store.ports import ObjectStore
+from evidence_store.vault import Vault
 from storage.objects.filesystem import FilesystemObjectStore
 from storage.objects.memory import MemoryObjectStore
 from storage.objects.s3 import S3ObjectStore
 from storage.objects.s3_bucket import create_bucket
 from tests.seaweedfs import SeaweedServer, SystemClock
+from tests.unit.conftest import Chance, TestKeyring, sealed_into
 
 MIB = 1024 * 1024
 PART_BYTES = 5 * MIB  # the least that S3 allows
@@ -325,3 +331,58 @@ def test_what_a_crash_leaves_is_found_and_let_go(store: ObjectStore) -> None:
     assert list(store.names()) == [committed]
     assert store.stat(committed).size_bytes == PART_BYTES + 1
     writer.abort()
+
+
+# ---------------------------------------------------------------- through the vault
+
+
+class Lying:
+    """A store whose bytes are changed on the way, as an attacker at rest or on the line would."""
+
+    def __init__(self, store: ObjectStore, position: int) -> None:
+        self._store = store
+        self._position = position
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def read(
+        self, name: ObjectName, *, offset: int = 0, length: int | None = None
+    ) -> Iterator[bytes]:
+        content = bytearray(b"".join(self._store.read(name, offset=offset, length=length)))
+        content[self._position] ^= 1
+        yield bytes(content)
+
+
+def sealed_in(store: ObjectStore, content: bytes) -> tuple[Vault, SealedObject]:
+    chance = Chance(secrets.randbits(60))  # S3 keeps what earlier tests named
+    vault = Vault(store, TestKeyring(chance), chance)
+    sealing = sealed_into(vault, content)
+    store.commit([sealing.writer])
+    return vault, sealing.sealed(fingerprint([content]))
+
+
+def test_content_sealed_into_any_store_comes_out_whole_and_in_parts(store: ObjectStore) -> None:
+    content = secrets.token_bytes(6 * MIB + 11)
+    vault, sealed = sealed_in(store, content)
+    assert b"".join(vault.open(sealed)) == content
+    part = vault.open_range(sealed, 3 * MIB - 5, 100_000)
+    assert b"".join(part) == content[3 * MIB - 5 : 3 * MIB + 99_995]
+
+
+@pytest.mark.parametrize("position", [0, 100_000, -1], ids=["first", "middle", "last"])
+def test_no_reader_has_the_whole_of_an_object_that_fails_its_digest(
+    store: ObjectStore, position: int
+) -> None:
+    content = secrets.token_bytes(200_000)
+    vault, sealed = sealed_in(store, content)
+    lied_to = Vault(cast("ObjectStore", Lying(store, position)), vault.keyring, vault.random)
+    handed_over: list[bytes] = []
+    with pytest.raises(FixityError):
+        handed_over.extend(lied_to.open(sealed))
+    assert len(b"".join(handed_over)) < len(content)
+    forged = fingerprint([content[:-1] + b"\0"])
+    handed_over.clear()
+    with pytest.raises(FixityError):
+        handed_over.extend(vault.open(replace(sealed, fingerprint=forged)))
+    assert len(b"".join(handed_over)) < len(content)

@@ -94,6 +94,21 @@ def test_kill_9_of_the_server_loses_nothing_that_was_acknowledged(
     assert set(store.names()) == listed
 
 
+def test_an_upload_that_a_crash_cut_short_is_found_and_let_go(
+    s3_server: SeaweedServer, store: S3ObjectStore
+) -> None:
+    writer = store.begin(ObjectName.of(secrets.token_bytes(16)))
+    writer.write(secrets.token_bytes(PART_BYTES + 1))
+    s3_server.kill()
+    s3_server.start()
+    tomorrow = datetime.now(tz=UTC) + timedelta(days=1)
+    assert len(store.unfinished(before=tomorrow)) == 1
+    assert store.discard_unfinished(before=tomorrow) == 1
+    assert list(store.unfinished(before=tomorrow)) == []
+    assert list(store.names()) == []
+    writer.abort()
+
+
 def test_a_server_that_goes_away_in_the_middle_of_a_read_is_unavailable(
     s3_server: SeaweedServer, store: S3ObjectStore
 ) -> None:

@@ -61,7 +61,7 @@ def read(file: SourceFile) -> Found:
     if head.startswith((b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd")):
         return Found({}, "listing this format is not supported")
     file.seek(0)
-    return _read_tar(cast("IO[bytes]", file), file, "r:")
+    return _read_tar(cast("IO[bytes]", file), file)
 
 
 def _read_zip(file: SourceFile) -> Found:
@@ -98,15 +98,16 @@ def _read_compressed(file: SourceFile, media_type: str) -> Found:
         values |= _gzip_header(file)
     if head[257:262] != b"ustar":
         return Found(values, inflated.stopped)
-    found = _read_tar(cast("IO[bytes]", stream), file, "r|")
+    found = _read_tar(cast("IO[bytes]", stream), file)
     sized = {"inflated_bytes": inflated.given_bytes}
     return Found({**values, **sized, **found.values}, inflated.stopped or found.incomplete)
 
 
-def _read_tar(stream: IO[bytes], file: SourceFile, mode: str) -> Found:
+def _read_tar(stream: IO[bytes], file: SourceFile) -> Found:
+    # Not "r|", which goes on asking an archive that ended for every block that it promised.
     listing = _Listing(file)
     try:
-        with tarfile.open(fileobj=stream, mode=mode) as archive:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=stream, mode="r:") as archive:
             incomplete = listing.take(_tar_lines(archive))
     except (tarfile.TarError, EOFError) as error:
         if not listing.count:

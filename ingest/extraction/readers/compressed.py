@@ -86,12 +86,26 @@ class Inflated(io.RawIOBase):
         """See `io.RawIOBase.readable`."""
         return True
 
+    def seekable(self) -> bool:
+        """See `io.RawIOBase.seekable`. Forward only."""
+        return True
+
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """See `io.RawIOBase.readinto`."""
         view = memoryview(buffer).cast("B")
         piece = self._next(min(len(view), PIECE_BYTES))
         view[: len(piece)] = piece
         return len(piece)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Skip forward; returns where it got to, which is short of `offset` if the file is."""
+        target = offset + (self.given_bytes if whence == io.SEEK_CUR else 0)
+        if whence == io.SEEK_END or target < self.given_bytes:
+            raise io.UnsupportedOperation
+        while self.given_bytes < target:
+            if not self._next(min(target - self.given_bytes, PIECE_BYTES)):
+                break
+        return self.given_bytes
 
     def _next(self, bytes_max: int) -> bytes:
         while True:

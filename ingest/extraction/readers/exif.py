@@ -31,6 +31,8 @@ _TYPES = frozenset(
     }
 )
 SEGMENTS_MAX = 1_000
+# The segment with Exif begins, for exifread, at most 4000 bytes behind one other segment.
+JPEG_EXIF_BYTES_MAX = 2 * 65_536 + 4_096
 WEBP_EXIF_BYTES_MAX = 1024 * 1024
 _SEXAGESIMAL = (1, 60, 3600)
 _SIZE = ("width", "height")
@@ -98,8 +100,7 @@ def read(file: SourceFile) -> Found:
     """See `Reader.read`."""
     head = file.at(0, 32)
     size = _picture_size(file, head)
-    stream = _webp_exif(file) if head.startswith(b"RIFF") else file
-    stream.seek(0)
+    stream = _stream(file, head)
     Box.subs.clear()  # exifread shares it between files: one picture's boxes would serve the next
     tags = exifread.process_file(stream, details=False, extract_thumbnail=False)
     values: dict[str, object] = {
@@ -156,6 +157,16 @@ def _picture_size(file: SourceFile, head: bytes) -> Values:
     if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR":
         return dict(zip(_SIZE, _PNG_SIZE.unpack_from(head, 16), strict=True))
     return _jpeg_size(file) if head.startswith(b"\xff\xd8") else {}
+
+
+def _stream(file: SourceFile, head: bytes) -> BinaryIO:
+    """What exifread gets to read: for a JPEG its beginning, in memory, which halves the time."""
+    if head.startswith(b"\xff\xd8"):
+        return BytesIO(file.at(0, JPEG_EXIF_BYTES_MAX))
+    if head.startswith(b"RIFF"):
+        return _webp_exif(file)
+    file.seek(0)
+    return file
 
 
 def _webp_exif(file: SourceFile) -> BinaryIO:
