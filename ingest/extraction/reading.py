@@ -26,7 +26,7 @@ from ingest.extraction.readers import (
 )
 from ingest.extraction.source import SourceFile, extension
 from ingest.extraction.tidy import tidy
-from ingest.extraction.wire import UNIDENTIFIED, Answer, Identity, Tool
+from ingest.extraction.wire import UNIDENTIFIED, Identity, Report, Tool
 
 # What parsers import only when a file calls for it; in the sandbox it would be too late.
 _IMPORTED_LATE = ("encodings", "email", "pypdf")
@@ -43,8 +43,11 @@ def warm_up() -> None:
                 importlib.import_module(module.name)
 
 
-def read(file: SourceFile) -> Iterator[Answer]:
-    """Identify the file, then let each reader that knows its type read it."""
+def read(file: SourceFile) -> Iterator[Report]:
+    """What is known of the file: once it is identified, then after each reader that knows its type.
+
+    Only the last report has no `next_tool`.
+    """
     identity = Identity(UNIDENTIFIED)
     readers: list[Reader] = []
 
@@ -54,11 +57,11 @@ def read(file: SourceFile) -> Iterator[Answer]:
         readers = [each for each in READERS if each.matches(identity.media_type, file.source_name)]
         return Found(_identity_values(identity, file, is_read=bool(readers)))
 
-    claims = _claims(identification.TOOL, identify)
-    following: list[Tool | None] = [*(reader.TOOL for reader in readers), None]
-    yield Answer(claims, identity, following[0])
-    for reader, next_tool in zip(readers, following[1:], strict=True):
-        yield Answer(_claims(reader.TOOL, partial(reader.read, file)), next_tool=next_tool)
+    claims = [_claims(identification.TOOL, identify)]
+    for reader in readers:
+        yield Report(identity, tuple(claims), next_tool=reader.TOOL)
+        claims.append(_claims(reader.TOOL, partial(reader.read, file)))
+    yield Report(identity, tuple(claims))
 
 
 def _identity_values(identity: Identity, file: SourceFile, *, is_read: bool) -> Values:

@@ -1,9 +1,8 @@
 """What the two sides say to each other: packets over one `SOCK_SEQPACKET` socket pair.
 
-A request is one packet, with the file's descriptor beside it (SCM_RIGHTS). A file is
-answered by one message or more, each a JSON object in fragments of one packet; the first
-byte of a fragment says whether more follow. The first message identifies the file, each
-further one brings the claims of one reader and names the next, until none follows.
+A request is one packet, with the file's descriptor beside it (SCM_RIGHTS). A file is answered
+by one report, a JSON object in fragments of one packet; the first byte of a fragment says
+whether more follow. What is known of a file before that is left in the `blackbox`.
 
 The trusted process believes nothing here: it bounds, parses and tidies.
 """
@@ -12,7 +11,6 @@ import json
 import re
 import socket
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -22,7 +20,8 @@ from ingest.extraction.tidy import clean, tidy
 
 UNIDENTIFIED = "application/octet-stream"
 FRAGMENT_BYTES_MAX = 64 * 1024  # far below any kernel's limit on one packet
-MESSAGE_BYTES_MAX = 2 * SET_BYTES_MAX
+CLAIM_SETS_MAX = 4
+MESSAGE_BYTES_MAX = CLAIM_SETS_MAX * SET_BYTES_MAX
 NAME_BYTES_MAX = 255
 MORE, LAST = b"+", b"."
 _HEADER = struct.Struct("<Q")
@@ -47,14 +46,14 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One message about a file. `next_tool` reads now; where there is none, the file is done.
+class Report:
+    """What is known of a file. While it is being read, `next_tool` is what reads it now.
 
     A worker that is `retiring` takes no further file.
     """
 
-    claims: ClaimSet
-    identity: Identity | None = None
+    identity: Identity
+    claims: tuple[ClaimSet, ...]
     next_tool: Tool | None = None
     retiring: bool = False
 
@@ -82,28 +81,34 @@ def parse_request(packet: bytes) -> tuple[bytes, int]:
     return packet[_HEADER.size :], _HEADER.unpack_from(packet)[0]
 
 
+def encoded(message: dict[str, object]) -> bytes:
+    """The message as it is sent."""
+    return json.dumps(message, ensure_ascii=False).encode()
+
+
 def send_message(channel: socket.socket, message: dict[str, object]) -> None:
     """Send a message in fragments. For the worker.
 
     Raises:
         OSError: if the other side is gone.
     """
-    content = json.dumps(message, ensure_ascii=False).encode()
+    content = encoded(message)
     for start in range(0, len(content), FRAGMENT_BYTES_MAX):
         fragment = content[start : start + FRAGMENT_BYTES_MAX]
         channel.send((LAST if start + FRAGMENT_BYTES_MAX >= len(content) else MORE) + fragment)
 
 
-def answer_message(answer: Answer) -> dict[str, object]:
-    """An answer as a message. For the worker."""
-    message: dict[str, object] = {"claims": answer.claims.to_json()}
-    if answer.identity is not None:
-        message["media_type"] = answer.identity.media_type
-        message["name_mismatch"] = answer.identity.name_mismatch
-    if answer.next_tool is not None:
-        message["next"] = [answer.next_tool.name, answer.next_tool.version]
-    if answer.retiring:
-        message["retiring"] = True
+def report_message(number: int, report: Report) -> dict[str, object]:
+    """The report on the file of that number (of this worker's, from 1) as a message."""
+    message: dict[str, object] = {
+        "number": number,
+        "media_type": report.identity.media_type,
+        "name_mismatch": report.identity.name_mismatch,
+        "claims": [claims.to_json() for claims in report.claims],
+        "retiring": report.retiring,
+    }
+    if report.next_tool is not None:
+        message["next"] = [report.next_tool.name, report.next_tool.version]
     return message
 
 
@@ -129,22 +134,29 @@ class MessageBuffer:
         return message
 
 
-def parse_answer(message: bytes) -> Answer:
-    """Read an answer. Nothing that the worker says is taken as it is.
+def parse_report(message: bytes, number: int) -> Report:
+    """Read the report on the file of that number. Nothing that the worker says is taken as it is.
 
     Raises:
         MalformedError: if it is not one.
     """
     match _parse(message):
-        case {"claims": claims, **rest}:
-            return Answer(
-                claims=_claims(claims),
-                identity=_identity(rest),
+        case {
+            "number": int(found),
+            "media_type": str(media_type),
+            "name_mismatch": bool(name_mismatch),
+            "claims": list(claims),
+            "retiring": bool(retiring),
+            **rest,
+        } if found == number and is_media_type(media_type) and len(claims) <= CLAIM_SETS_MAX:
+            return Report(
+                identity=Identity(media_type, name_mismatch),
+                claims=tuple(_claims(each) for each in claims),
                 next_tool=_tool(rest.get("next")),
-                retiring=rest.get("retiring") is True,
+                retiring=retiring,
             )
         case _:
-            raise MalformedError("extraction: expected an answer")
+            raise MalformedError("extraction: expected a report on the file that was asked for")
 
 
 def parse_ready(message: bytes) -> Ready:
@@ -172,18 +184,6 @@ def _refuse_constant(_: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # made once, not for each message
-
-
-def _identity(message: Mapping[object, object]) -> Identity | None:
-    match message:
-        case {"media_type": str(media_type), "name_mismatch": bool(mismatch)} if is_media_type(
-            media_type
-        ):
-            return Identity(media_type, mismatch)
-        case {"media_type": _}:
-            raise MalformedError("extraction: expected a media type")
-        case _:
-            return None
 
 
 def _tool(value: object) -> Tool | None:

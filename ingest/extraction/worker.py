@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from evidence_store.claims import Reading
 from ingest.extraction import reading, sandbox, wire
+from ingest.extraction.blackbox import BlackBox
 from ingest.extraction.limits import Limits
 from ingest.extraction.source import SourceFile
 
@@ -32,10 +33,12 @@ class _Nowhere(io.TextIOBase):
         return len(text)
 
 
-def main(descriptor: int, limits: Limits) -> None:
+def main(channel_fd: int, box_fd: int, limits: Limits) -> None:
     """Serve until the other side closes the socket."""
-    channel = socket.socket(fileno=descriptor)
+    channel = socket.socket(fileno=channel_fd)
     try:
+        box = BlackBox(box_fd)
+        os.close(box_fd)
         _prepare()
         reading.warm_up()
         isolation = sandbox.enter(limits.memory_bytes)
@@ -45,7 +48,7 @@ def main(descriptor: int, limits: Limits) -> None:
         return
     wire.send_message(channel, {"isolation": isolation, "isolated": True})
     with suppress(ConnectionError):  # the supervisor is gone, and with it the purpose of this
-        _serve(channel, limits)
+        _serve(channel, box, limits)
 
 
 def _prepare() -> None:
@@ -58,14 +61,19 @@ def _prepare() -> None:
     time.tzset()
 
 
-def _serve(channel: socket.socket, limits: Limits) -> None:
-    for files_left in reversed(range(limits.files_per_worker)):
+def _serve(channel: socket.socket, box: BlackBox, limits: Limits) -> None:
+    for number in range(1, limits.files_per_worker + 1):
         received = _receive(channel)
         if received is None:
             return
+        box.note(b"")
         with SourceFile(*received, deadline=0) as file:
-            if _answer(channel, file, limits, is_last=files_left == 0):
-                return
+            report = _report(file, number, box, limits)
+        is_last = report.retiring or number == limits.files_per_worker
+        final = replace(report, retiring=is_last)
+        wire.send_message(channel, wire.report_message(number, final))
+        if is_last:
+            return
 
 
 def _receive(channel: socket.socket) -> tuple[int, bytes, int] | None:
@@ -78,22 +86,21 @@ def _receive(channel: socket.socket) -> tuple[int, bytes, int] | None:
     return descriptor, *wire.parse_request(packet)
 
 
-def _answer(channel: socket.socket, file: SourceFile, limits: Limits, *, is_last: bool) -> bool:
-    """Answer for one file; returns whether this process retires after it."""
-    _allow(file, limits.wall_seconds)
-    is_retiring = is_last
-    for answer in reading.read(file):
-        if answer.identity is not None:
-            _allow(file, limits.seconds_for(answer.identity.media_type, file.size_bytes))
-        # A process that ran out of memory, or tried what it must not, is not fit for another file.
-        is_retiring |= answer.claims.reading is Reading.KILLED
-        is_final = answer.next_tool is None
-        sent = replace(answer, retiring=is_retiring and is_final)
-        wire.send_message(channel, wire.answer_message(sent))
-    return is_retiring
+def _report(file: SourceFile, number: int, box: BlackBox, limits: Limits) -> wire.Report:
+    """Read the file to the end, noting on the way what is known of it."""
+    began = time.monotonic()
+    _allow(file, began, limits.wall_seconds)
+    report = wire.Report(wire.Identity(wire.UNIDENTIFIED), ())
+    for report in reading.read(file):
+        if report.next_tool is not None:
+            box.note(wire.encoded(wire.report_message(number, report)))
+            _allow(file, began, limits.seconds_for(report.identity.media_type, file.size_bytes))
+    # A process that ran out of memory, or tried what it must not, is not fit for another file.
+    is_unfit = any(claims.reading is Reading.KILLED for claims in report.claims)
+    return replace(report, retiring=is_unfit)
 
 
-def _allow(file: SourceFile, seconds: float) -> None:
-    """Give the file this much time from now on. When its processor time is over, SIGPROF kills."""
+def _allow(file: SourceFile, began: float, seconds: float) -> None:
+    """Give the file this much time. When as much processor time is used up, SIGPROF kills."""
     signal.setitimer(signal.ITIMER_PROF, seconds)
-    file.deadline = time.monotonic() + seconds * SECONDS_TO_SPARE
+    file.deadline = began + seconds * SECONDS_TO_SPARE

@@ -14,13 +14,15 @@ from evidence_store.errors import ConflictError, SettingsError
 from evidence_store.identifiers import StateCode
 from evidence_store.ports import CatalogReader, CatalogWriter
 from storage import migrations
-from storage.catalog.engine import engine_for, private_file, reading, translated, writing
+from storage.catalog.engine import engine_for, make_private, reading, sqlite_file, writing
+from storage.catalog.faults import translated
 from storage.catalog.reader import SqlCatalogReader
-from storage.catalog.tables import InstallationRow
+from storage.catalog.tables import InstallationRow, table_of
 from storage.catalog.writer import SqlCatalogWriter
 
-__all__ = ["SqlCatalog", "create_catalog", "migrate", "open_catalog", "revision_of"]
+__all__ = ["HEAD", "SqlCatalog", "create_catalog", "migrate", "open_catalog", "revision_of"]
 
+HEAD = migrations.HEAD
 BUSY_SECONDS = 10.0
 
 
@@ -38,9 +40,16 @@ class SqlCatalog:
 
     @contextmanager
     def write(self) -> Iterator[CatalogWriter]:
-        """See `Catalog.write`."""
+        """See `Catalog.write`.
+
+        What the database refused is raised again at the end, if the caller let it pass: of
+        such a transaction SQLite would keep a part, and PostgreSQL nothing without saying so.
+        """
         with writing(self.engine) as connection:
-            yield SqlCatalogWriter(connection)
+            writer = SqlCatalogWriter(connection)
+            yield writer
+            if writer.refusal is not None:
+                raise writer.refusal
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -55,24 +64,25 @@ def create_catalog(
     *,
     busy_seconds: float = BUSY_SECONDS,
 ) -> SqlCatalog:
-    """Make the tables, and enter whose catalog it is.
+    """Make the tables and enter whose catalog it is, in one transaction.
 
     Raises:
         ConflictError: if it belongs to somebody already; it stays as it is.
-        SettingsError: if the URL is wrong.
+        SettingsError: if the URL is wrong, or the database cannot be made there.
         CatalogBusyError: if the database does not answer.
+        NoSpaceError: if the disk is full.
     """
-    private_file(url)
-    migrate(url, busy_seconds=busy_seconds)
-    catalog = open_catalog(url, busy_seconds=busy_seconds)
     owner = {"id": 1, "state": state.value, "authority": authority, "created_at": now}
-    try:
-        with writing(catalog.engine) as connection:
-            connection.execute(insert(InstallationRow), owner)
-    except ConflictError:
-        catalog.close()
-        raise ConflictError("catalog: it belongs to an instance already; nothing changed") from None
-    return catalog
+    with _disposing(url, busy_seconds, make=True) as engine:
+        try:
+            with writing(engine) as connection:
+                migrations.upgrade(connection)
+                connection.execute(insert(table_of(InstallationRow)), owner)
+        except ConflictError:
+            raise ConflictError(
+                "catalog: it belongs to an instance already; nothing changed"
+            ) from None
+    return open_catalog(url, busy_seconds=busy_seconds)
 
 
 def open_catalog(url: str, *, busy_seconds: float = BUSY_SECONDS) -> SqlCatalog:
@@ -82,46 +92,54 @@ def open_catalog(url: str, *, busy_seconds: float = BUSY_SECONDS) -> SqlCatalog:
         SettingsError: if there is none, or its tables are older or newer.
         CatalogBusyError: if the database does not answer.
     """
-    engine = engine_for(url, busy_seconds=busy_seconds)
-    found = _revision(engine)
-    if found != migrations.HEAD:
-        engine.dispose()
-        if found is None:
-            raise SettingsError("catalog: there is none yet; run `evidence init`")
+    found = revision_of(url, busy_seconds=busy_seconds)
+    if found is None:
+        raise SettingsError("catalog: there is none yet; run `evidence init`")
+    if found != HEAD:
         raise SettingsError(
-            f"catalog: expected tables of revision {migrations.HEAD}, found {found}; run "
+            f"catalog: expected tables of revision {HEAD}, found {found}; run "
             "`evidence migrate` with the newest version of the software"
         )
-    return SqlCatalog(engine)
+    return SqlCatalog(engine_for(url, busy_seconds=busy_seconds))
 
 
 def migrate(url: str, *, busy_seconds: float = BUSY_SECONDS) -> tuple[str | None, str | None]:
     """Bring the tables to what this version needs; returns the revisions before and after.
 
     Raises:
-        SettingsError: if the URL is wrong.
+        SettingsError: if the URL is wrong, or the tables are newer than this software.
         CatalogBusyError: if the database does not answer or somebody is writing.
+        NoSpaceError: if the disk is full; the tables are as they were.
     """
-    engine = engine_for(url, busy_seconds=busy_seconds)
-    try:
+    with _disposing(url, busy_seconds, make=True) as engine:
         before = _revision(engine)
         with writing(engine) as connection:
             migrations.upgrade(connection)
         return before, _revision(engine)
-    finally:
-        engine.dispose()
 
 
-def revision_of(url: str) -> str | None:
-    """The revision of the tables, None if there are none.
+def revision_of(url: str, *, busy_seconds: float = BUSY_SECONDS) -> str | None:
+    """The revision of the tables, None if there are none. What this software needs is `HEAD`.
 
     Raises:
-        SettingsError: if the URL is wrong.
+        SettingsError: if the URL is wrong, or what is there is no database.
         CatalogBusyError: if the database does not answer.
     """
-    engine = engine_for(url, busy_seconds=BUSY_SECONDS)
-    try:
+    file = sqlite_file(url)
+    if file is not None and not file.exists():
+        return None
+    with _disposing(url, busy_seconds, make=False) as engine:
         return _revision(engine)
+
+
+@contextmanager
+def _disposing(url: str, busy_seconds: float, *, make: bool) -> Iterator[Engine]:
+    file = sqlite_file(url)
+    if make and file is not None:
+        make_private(file)
+    engine = engine_for(url, busy_seconds=busy_seconds)
+    try:
+        yield engine
     finally:
         engine.dispose()
 

@@ -1,58 +1,101 @@
-"""Connections and transactions on SQLite and PostgreSQL, and the databases' errors as ours.
+"""Connections and transactions on SQLite and PostgreSQL."""
 
-No statement, parameter or password ever gets into a message: they hold what
-officers stated, and the URL holds a secret.
-"""
-
-import re
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
 
-from evidence_store.errors import (
-    CatalogBusyError,
-    ConflictError,
-    EvidenceError,
-    NoSpaceError,
-    NotFoundError,
-    SettingsError,
-)
+from evidence_store.errors import NoSpaceError, SettingsError
+from storage.catalog.faults import translated
 
 WRITER_LOCK = 0x45_56_49_44  # "EVID": the advisory lock of whoever writes to this catalog
+_SQLITE_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    # Digests and random names fall all over the indexes, so a batch changes a page for nearly
+    # every entry: 16 MiB hold them all, and only every sixth batch or so is copied into the file.
+    "cache_size = -16384",
+    "wal_autocheckpoint = 10000",
+)
 
 
 def engine_for(url: str, *, busy_seconds: float) -> Engine:
-    """An engine for the catalog at this URL.
+    """An engine for the catalog at this URL. It makes no file.
 
     Raises:
         SettingsError: if the URL is not one of SQLite or PostgreSQL.
     """
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(Path(str(parsed.database)), busy_seconds)
+    return _postgresql(parsed, busy_seconds)
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite catalog.
+
+    Raises:
+        SettingsError: if the URL is not one of SQLite or PostgreSQL.
+    """
+    parsed = _parsed(url)
+    return Path(str(parsed.database)) if parsed.get_backend_name() == "sqlite" else None
+
+
+def make_private(file: Path) -> None:
+    """Make an empty file that its owner alone may read, unless there is one: SQLite would let all.
+
+    Raises:
+        NoSpaceError: if the disk is full.
+        SettingsError: if it cannot be made there.
+    """
+    try:
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        kind = NoSpaceError if error.errno == errno.ENOSPC else SettingsError
+        raise kind(f"database_url: {file} cannot be made: {error.strerror}") from error
+
+
+def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):
         raise SettingsError("database_url: expected sqlite:///FILE or postgresql://…") from None
-    makers = {"sqlite": _sqlite, "postgresql": _postgresql}
-    name = parsed.get_backend_name()
-    if name not in makers:
-        raise SettingsError(f"database_url: expected sqlite or postgresql, found {name}")
-    with translated():
-        return makers[name](url, busy_seconds)
+    match parsed.drivername:
+        case "sqlite" | "sqlite+pysqlite":
+            database = parsed.database or ":memory:"
+            if parsed.query or database.startswith((":", "file:")):
+                raise SettingsError("database_url: expected sqlite:///FILE, without options")
+            return parsed
+        case "postgresql" | "postgres" | "postgresql+psycopg":
+            return parsed.set(drivername="postgresql+psycopg")
+        case name:
+            raise SettingsError(f"database_url: expected sqlite or postgresql, found {name}")
 
 
-def _sqlite(url: str, busy_seconds: float) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": busy_seconds, "check_same_thread": False})
+def _sqlite(file: Path, busy_seconds: float) -> Engine:
+    # As a URI, so that SQLite never makes the file: it would be readable by all.
+    location = f"file:{quote(str(file))}"
+    engine = create_engine(
+        URL.create("sqlite", database=location, query={"mode": "rw", "uri": "true"}),
+        connect_args={"timeout": busy_seconds, "check_same_thread": False},
+        pool_timeout=busy_seconds,
+    )
 
     def connected(connection: Any, _: object) -> None:  # noqa: ANN401 - a driver's connection
         # The driver would begin transactions of its own, and late; `begun` does it.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in _SQLITE_PRAGMAS:
             connection.execute(f"PRAGMA {pragma}").close()
 
     def begun(connection: Connection) -> None:
+        # A transaction that reads first and then writes could not wait for another writer.
         writing = connection.get_execution_options().get("writing", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
@@ -61,20 +104,23 @@ def _sqlite(url: str, busy_seconds: float) -> Engine:
     return engine
 
 
-def _postgresql(url: str, busy_seconds: float) -> Engine:
-    url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+def _postgresql(url: URL, busy_seconds: float) -> Engine:
     milliseconds = max(1, int(busy_seconds * 1000))
-    options = f"-c lock_timeout={milliseconds} -c timezone=UTC"
+    own = f"-c lock_timeout={milliseconds} -c timezone=UTC"
     return create_engine(
         url,
-        connect_args={"options": options, "connect_timeout": max(2, int(busy_seconds))},
+        connect_args={
+            "options": " ".join((*url.normalized_query.get("options", ()), own)),
+            "connect_timeout": max(2, int(busy_seconds)),  # libpq takes no less
+        },
+        pool_timeout=busy_seconds,
         pool_pre_ping=True,
     )
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection with a consistent view of the catalog.
+    """A connection with a consistent view: of the catalog as it is at the first question.
 
     Raises:
         CatalogBusyError: if the database is locked or does not answer.
@@ -103,45 +149,3 @@ def writing(engine: Engine) -> Iterator[Connection]:
             lock = text("SELECT pg_advisory_xact_lock(:lock)")
             connection.execute(lock, {"lock": WRITER_LOCK})
         yield connection
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """The databases' errors, as ours."""
-    try:
-        yield
-    except NoSuchModuleError as error:
-        raise SettingsError("database_url: there is no driver for it here") from error
-    except IntegrityError as error:
-        raise _integrity(error) from None
-    except DBAPIError as error:
-        raise _operational(error) from None
-
-
-def _integrity(error: IntegrityError) -> EvidenceError:
-    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
-    if code in {"SQLITE_CONSTRAINT_FOREIGNKEY", "23503"}:
-        return NotFoundError("catalog: what the new entry refers to is not there")
-    return ConflictError("catalog: the identifier or key is taken; what is there was left as it is")
-
-
-def _operational(error: DBAPIError) -> EvidenceError:
-    name = str(getattr(error.orig, "sqlite_errorname", "") or "")
-    state = str(getattr(error.orig, "sqlstate", "") or "")
-    if name == "SQLITE_FULL" or state.startswith("53100"):
-        return NoSpaceError("catalog: the disk is full; nothing of this transaction was kept")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return SettingsError("catalog: the database file is damaged; restore it from a backup")
-    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
-        return SettingsError("catalog: the database file cannot be opened for writing here")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or state == "55P03":
-        return CatalogBusyError("catalog: another process is writing to it; try again")
-    reason = name or state or type(error.orig).__name__
-    return CatalogBusyError(f"catalog: the database did not answer as it should ({reason})")
-
-
-def private_file(url: str) -> None:
-    """Make the file of an SQLite catalog, readable by its owner only, before SQLite would."""
-    database = make_url(url).database
-    if make_url(url).get_backend_name() == "sqlite" and database:
-        Path(database).touch(mode=0o600)

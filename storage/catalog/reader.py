@@ -1,22 +1,24 @@
 """Reading the catalog: rows in, values out. Every query goes by an index.
 
-`tests/integration/test_catalog_queries.py` asks the databases for their plans.
+`tests/integration/test_catalog_queries.py` asks the databases for their plans, and
+fails when a way to read is added here that it does not know.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, tuple_
-from sqlalchemy.orm import defer
-from sqlmodel import Session, col, select
+from sqlalchemy import Column, Connection, Select, select, tuple_
 
 from evidence_store.digest import Algorithm, Digest
-from evidence_store.errors import MalformedError, NotFoundError
+from evidence_store.errors import EvidenceError, MalformedError, NotFoundError
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, StateCode
 from evidence_store.item import Case, Item, Person, SealedObject, Version
 from evidence_store.ports import Page
-from storage.catalog import spelling
+from storage.catalog import ordering, spelling
+from storage.catalog.faults import translated
+from storage.catalog.spelling import Found, read_back
 from storage.catalog.tables import (
     CaseRow,
     InstallationRow,
@@ -24,190 +26,191 @@ from storage.catalog.tables import (
     PersonRow,
     SealedObjectRow,
     VersionRow,
+    table_of,
 )
 
 T = TypeVar("T")
 LIMIT_MAX = 1000
-VARIABLES_MAX = 500  # values in one IN list; the databases allow more, plans like fewer
-_WITHOUT_CLAIMS = defer(VersionRow.claims)  # type: ignore[arg-type] # a column, at class level
+VALUES_MAX = 500  # in one IN list; the databases allow more, but prepare each length anew
+INSTALLATION = table_of(InstallationRow)
+CASE = table_of(CaseRow)
+PERSON = table_of(PersonRow)
+ITEM = table_of(ItemRow)
+OBJECT = table_of(SealedObjectRow)
+VERSION = table_of(VersionRow)
+_VERSION_WITHOUT_CLAIMS = [column for column in VERSION.c if column.name != "claims"]
+_VERSION_ORDER = (VERSION.c.ern_key, VERSION.c.number)
 
 
 class SqlCatalogReader:
     """Implements `evidence_store.ports.CatalogReader` on one connection, in its transaction."""
 
     def __init__(self, connection: Connection) -> None:
-        self._session = Session(connection, autoflush=False, expire_on_commit=False)
+        self._connection = connection
+        self.refusal: EvidenceError | None = None
+        """The database's first refusal. PostgreSQL keeps nothing of a transaction that had one."""
 
     def state(self) -> StateCode:
         """See `CatalogReader.state`."""
-        return StateCode(self._installation().state)
+        (state,) = read_back(lambda row: StateCode(row.state), [self._installation()])
+        return state
 
     def authority(self) -> str:
         """See `CatalogReader.authority`."""
-        return self._installation().authority
+        return str(self._installation().authority)
 
     def case(self, case_id: CaseId) -> Case:
         """See `CatalogReader.case`."""
-        row = self._session.get(CaseRow, spelling.case_key(case_id))
-        if row is None:
-            raise NotFoundError(f"there is no case {case_id}; `evidence case list` shows them")
-        return spelling.case_of(row)
+        query = select(CASE).where(CASE.c.case_key == ordering.case_key(case_id))
+        missing = f"there is no case {case_id}; `evidence case list` shows them"
+        return self._one(query, spelling.case_of, missing)
 
     def cases(self, *, after: str | None = None, limit: int = 100) -> Page[Case]:
         """See `CatalogReader.cases`."""
-        key = "" if after is None else spelling.case_key(CaseId.parse(after))
-        query = select(CaseRow).where(col(CaseRow.case_key) > key).order_by(col(CaseRow.case_key))
-        rows = self._session.exec(query.limit(_checked(limit) + 1)).all()
-        cases = [spelling.case_of(row) for row in rows]
+        query = select(CASE).where(CASE.c.case_key > ordering.case_behind(after))
+        query = query.order_by(CASE.c.case_key).limit(_checked(limit) + 1)
+        cases = self._all(query, spelling.case_of)
         return _page(cases, limit, lambda case: str(case.case_id))
 
     def person(self, code: PersonCode) -> Person:
         """See `CatalogReader.person`."""
-        row = self._session.get(PersonRow, spelling.person_key(code))
-        if row is None:
-            raise NotFoundError(f"there is no person {code}")
-        return spelling.person_of(row)
+        query = select(PERSON).where(PERSON.c.code_key == ordering.person_key(code))
+        return self._one(query, spelling.person_of, f"there is no person {code}")
 
     def item(self, ern: Ern) -> Item:
         """See `CatalogReader.item`."""
-        row = self._session.get(ItemRow, spelling.ern_key(ern))
-        if row is None:
-            raise NotFoundError(f"there is no item {ern}")
-        return spelling.item_of(row)
+        query = select(ITEM).where(ITEM.c.ern_key == ordering.ern_key(ern))
+        return self._one(query, spelling.item_of, f"there is no item {ern}")
 
     def items(
         self, *, case_id: CaseId | None = None, after: str | None = None, limit: int = 100
     ) -> Page[Item]:
         """See `CatalogReader.items`."""
-        query = select(ItemRow).where(col(ItemRow.ern_key) > spelling.cursor_ern(after))
+        query = select(ITEM).where(ITEM.c.ern_key > ordering.ern_behind(after))
         if case_id is not None:
-            query = query.where(ItemRow.case_key == spelling.case_key(case_id))
-        query = query.order_by(col(ItemRow.ern_key)).limit(_checked(limit) + 1)
-        items = [spelling.item_of(row) for row in self._session.exec(query)]
-        return _page(items, limit, lambda item: str(item.ern))
+            query = query.where(ITEM.c.case_key == ordering.case_key(case_id))
+        query = query.order_by(ITEM.c.ern_key).limit(_checked(limit) + 1)
+        return _page(self._all(query, spelling.item_of), limit, lambda item: str(item.ern))
 
     def versions(self, ern: Ern) -> Sequence[Version]:
         """See `CatalogReader.versions`."""
-        query = (
-            select(VersionRow)
-            .where(VersionRow.ern_key == spelling.ern_key(ern))
-            .order_by(col(VersionRow.number))
-            .options(_WITHOUT_CLAIMS)
-        )
-        return [spelling.version_of(row) for row in self._session.exec(query)]
+        query = select(*_VERSION_WITHOUT_CLAIMS).where(VERSION.c.ern_key == ordering.ern_key(ern))
+        return self._all(query.order_by(VERSION.c.number), spelling.version_of)
 
     def held(
         self, *, after: str | None = None, limit: int = 100
     ) -> Page[tuple[Version, SealedObject]]:
         """See `CatalogReader.held`."""
-        place = tuple_(col(VersionRow.ern_key), col(VersionRow.number))
         query = (
-            select(VersionRow, SealedObjectRow)
-            .join(SealedObjectRow, col(SealedObjectRow.name) == col(VersionRow.object_name))
-            .where(place > spelling.cursor_version(after))
-            .order_by(col(VersionRow.ern_key), col(VersionRow.number))
-            .options(_WITHOUT_CLAIMS)
+            select(*_VERSION_WITHOUT_CLAIMS)
+            .where(tuple_(*_VERSION_ORDER) > ordering.version_behind(after))
+            .order_by(*_VERSION_ORDER)
             .limit(_checked(limit) + 1)
         )
-        held = [
-            (spelling.version_of(version), spelling.sealed_of(sealed))
-            for version, sealed in self._session.exec(query)
-        ]
-        return _page(held, limit, lambda each: f"{each[0].ern}/{each[0].number}")
+        versions = self._all(query, spelling.version_of)
+        names = {version.object_name: None for version in versions}
+        objects = {
+            sealed.name: sealed
+            for sealed in self._in(OBJECT.c.name, (name.value for name in names))
+        }
+        held = [(version, objects[version.object_name]) for version in versions]
+        return _page(held, limit, lambda each: ordering.version_cursor(each[0].ern, each[0].number))
 
     def claims(self, ern: Ern, number: int) -> bytes:
         """See `CatalogReader.claims`."""
-        query = select(VersionRow.claims).where(
-            VersionRow.ern_key == spelling.ern_key(ern), VersionRow.number == number
+        query = select(VERSION.c.claims).where(
+            VERSION.c.ern_key == ordering.ern_key(ern), VERSION.c.number == number
         )
-        claims = self._session.exec(query).one_or_none()
-        if claims is None:
-            raise NotFoundError(f"{ern} has no version {number}")
-        return claims
+        return self._one(query, lambda row: bytes(row.claims), f"{ern} has no version {number}")
 
     def versions_with(self, digest: Digest, *, limit: int = 100) -> Sequence[Version]:
         """See `CatalogReader.versions_with`."""
-        is_sha256 = digest.algorithm is Algorithm.SHA256
-        column = VersionRow.sha256 if is_sha256 else VersionRow.blake3
-        query = (
-            select(VersionRow)
-            .where(column == digest.value)
-            .order_by(col(VersionRow.ern_key), col(VersionRow.number))
-            .options(_WITHOUT_CLAIMS)
-            .limit(_checked(limit))
-        )
-        return [spelling.version_of(row) for row in self._session.exec(query)]
+        column = VERSION.c.sha256 if digest.algorithm is Algorithm.SHA256 else VERSION.c.blake3
+        query = select(*_VERSION_WITHOUT_CLAIMS).where(column == digest.value)
+        query = query.order_by(*_VERSION_ORDER).limit(_checked(limit))
+        return self._all(query, spelling.version_of)
 
     def erns_of(self, source_keys: Iterable[bytes]) -> Mapping[bytes, Ern]:
         """See `CatalogReader.erns_of`."""
         found: dict[bytes, Ern] = {}
         for keys in _parts(source_keys):
-            query = select(ItemRow.source_key, ItemRow.ern_key).where(
-                col(ItemRow.source_key).in_(keys)
+            query = select(ITEM.c.source_key, ITEM.c.ern_key).where(ITEM.c.source_key.in_(keys))
+            found.update(
+                self._all(query, lambda row: (bytes(row.source_key), ordering.ern_of(row.ern_key)))
             )
-            for key, ern in self._session.exec(query):
-                if key is not None:
-                    found[key] = spelling.ern_of(ern)
         return found
 
     def sealed(self, name: ObjectName) -> SealedObject:
         """See `CatalogReader.sealed`."""
-        row = self._session.get(SealedObjectRow, name.value)
-        if row is None:
-            raise NotFoundError(f"the catalog does not know an object {name}")
-        return spelling.sealed_of(row)
+        query = select(OBJECT).where(OBJECT.c.name == name.value)
+        return self._one(query, spelling.sealed_of, f"the catalog does not know an object {name}")
 
     def sealed_with(self, digests: Iterable[Digest]) -> Mapping[Digest, SealedObject]:
         """See `CatalogReader.sealed_with`."""
-        found: dict[Digest, SealedObject] = {}
-        for values in _parts(digest.value for digest in digests):
-            query = (
-                select(SealedObjectRow)
-                .where(col(SealedObjectRow.sha256).in_(values))
-                .order_by(col(SealedObjectRow.sha256), col(SealedObjectRow.number))
-            )
-            for row in self._session.exec(query):  # a newer one comes later, and stays
-                found[Digest(Algorithm.SHA256, row.sha256)] = spelling.sealed_of(row)
-        return found
+        objects = self._in(OBJECT.c.sha256, (digest.value for digest in digests), OBJECT.c.number)
+        # A newer one comes later, and stays.
+        return {sealed.fingerprint.sha256: sealed for sealed in objects}
 
     def sealed_objects(
         self, *, after: ObjectName | None = None, recipient: str | None = None, limit: int = 1000
     ) -> Sequence[SealedObject]:
         """See `CatalogReader.sealed_objects`."""
-        query = select(SealedObjectRow).where(
-            col(SealedObjectRow.name) > ("" if after is None else after.value)
-        )
+        behind = ordering.FIRST if after is None else after.value
+        query = select(OBJECT).where(OBJECT.c.name > behind)
         if recipient is not None:
-            query = query.where(SealedObjectRow.recipient == recipient)
-        query = query.order_by(col(SealedObjectRow.name)).limit(_checked(limit))
-        return [spelling.sealed_of(row) for row in self._session.exec(query)]
+            query = query.where(OBJECT.c.recipient == recipient)
+        query = query.order_by(OBJECT.c.name).limit(_checked(limit))
+        return self._all(query, spelling.sealed_of)
 
     def recipients(self) -> Sequence[str]:
         """See `CatalogReader.recipients`."""
+        recipient = OBJECT.c.recipient
         found: list[str] = []
         while True:  # from one to the next along the index, not over every object
-            query = (
-                select(SealedObjectRow.recipient)
-                .where(col(SealedObjectRow.recipient) > (found[-1] if found else ""))
-                .order_by(col(SealedObjectRow.recipient))
-                .limit(1)
-            )
-            following = self._session.exec(query).one_or_none()
-            if following is None:
+            query = select(recipient).where(recipient > (found[-1] if found else ordering.FIRST))
+            following = self._all(query.order_by(recipient).limit(1), lambda row: str(row[0]))
+            if not following:
                 return found
-            found.append(following)
+            found += following
 
     def last_registered(self) -> Item | None:
         """See `CatalogReader.last_registered`."""
-        query = select(ItemRow).order_by(col(ItemRow.ern_key).desc()).limit(1)
-        row = self._session.exec(query).one_or_none()
-        return None if row is None else spelling.item_of(row)
+        query = select(ITEM).order_by(ITEM.c.ern_key.desc()).limit(1)
+        return next(iter(self._all(query, spelling.item_of)), None)
 
-    def _installation(self) -> InstallationRow:
-        row = self._session.get(InstallationRow, 1)
-        if row is None:
-            raise NotFoundError("catalog: it belongs to no State; `evidence init` was cut short")
-        return row
+    def _installation(self) -> Found:
+        query = select(INSTALLATION).where(INSTALLATION.c.id == 1)
+        missing = "catalog: it belongs to no State; `evidence init` was cut short"
+        return self._one(query, lambda row: row, missing)
+
+    def _in(
+        self, column: Column[Any], values: Iterable[object], *order: Column[Any]
+    ) -> Iterator[SealedObject]:
+        """The objects whose column has one of these values, ordered within each value."""
+        for part in _parts(values):
+            query = select(OBJECT).where(column.in_(part)).order_by(column, *order)
+            yield from self._all(query, spelling.sealed_of)
+
+    def _one(self, query: Select[Any], value_of: Callable[[Found], T], missing: str) -> T:
+        values = self._all(query, value_of)
+        if not values:
+            raise NotFoundError(missing)
+        return values[0]
+
+    def _all(self, query: Select[Any], value_of: Callable[[Found], T]) -> list[T]:
+        with self._answered():
+            rows = self._connection.execute(query).all()
+        return read_back(value_of, rows)
+
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        """Here and not around the transaction, so that a caller meets our errors within it too."""
+        try:
+            with translated():
+                yield
+        except EvidenceError as error:
+            self.refusal = self.refusal or error
+            raise
 
 
 def _checked(limit: int) -> int:
@@ -223,7 +226,7 @@ def _page(entries: Sequence[T], limit: int, cursor: Callable[[T], str]) -> Page[
     return Page(entries[:limit], cursor(entries[limit - 1]))
 
 
-def _parts(values: Iterable[bytes]) -> Iterator[list[bytes]]:
+def _parts(values: Iterable[T]) -> Iterator[list[T]]:
     iterator = iter(values)
-    while part := list(islice(iterator, VARIABLES_MAX)):
+    while part := list(islice(iterator, VALUES_MAX)):
         yield part

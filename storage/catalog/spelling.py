@@ -1,12 +1,18 @@
-"""Values to rows and back. The inverse of each function stands beside it."""
+"""Values to rows and back. The inverse of each function stands beside it.
+
+The database is not trusted: what comes back is held to the same rules as what went
+in, and a row that was altered by hand is refused as such.
+"""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from sqlalchemy import Row
 
 from evidence_store.digest import Algorithm, Digest, Fingerprint
-from evidence_store.errors import MalformedError
-from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, Role, StateCode
+from evidence_store.errors import FixityError, MalformedError
+from evidence_store.identifiers import ObjectName
 from evidence_store.item import (
     Asserted,
     Case,
@@ -20,42 +26,33 @@ from evidence_store.item import (
 from evidence_store.kinds import EvidenceKind
 from evidence_store.moment import Moment
 from evidence_store.provider import ProviderTerms, Purpose
-from storage.catalog.tables import CaseRow, ItemRow, PersonRow, SealedObjectRow, VersionRow
+from storage.catalog.ordering import (
+    case_id_of,
+    case_key,
+    ern_key,
+    ern_of,
+    person_code_of,
+    person_key,
+)
 
+T = TypeVar("T")
+Found = Row[Any]
 Columns = dict[str, Any]
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def ern_key(ern: Ern) -> str:
-    """An ERN, so that text order is its order."""
-    return f"{ern.state}-{ern.year}-{ern.serial:012d}"
+def read_back(value_of: Callable[[Found], T], rows: Iterable[Found]) -> list[T]:
+    """The values that the rows spell.
 
-
-def ern_of(key: str) -> Ern:
-    """The inverse of `ern_key`."""
-    state, year, serial = key.split("-")
-    return Ern(StateCode(state), int(year), int(serial))
-
-
-def case_key(case_id: CaseId) -> str:
-    """A case identifier, so that text order is its order."""
-    return f"{case_id.state}-{case_id.serial:012d}"
-
-
-def case_id_of(key: str) -> CaseId:
-    """The inverse of `case_key`."""
-    state, serial = key.split("-")
-    return CaseId(StateCode(state), int(serial))
-
-
-def person_key(code: PersonCode) -> str:
-    """A person's code, so that text order is its order."""
-    return f"{code.role}-{code.serial:012d}"
-
-
-def person_code_of(key: str) -> PersonCode:
-    """The inverse of `person_key`."""
-    role, serial = key.split("-")
-    return PersonCode(Role(role), int(serial))
+    Raises:
+        FixityError: if a row spells none, so that it was altered.
+    """
+    try:
+        return [value_of(row) for row in rows]
+    except (MalformedError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise FixityError(
+            what="catalog", expected="an entry as it was made", found="one that was altered"
+        ) from None
 
 
 def case_columns(case: Case) -> Columns:
@@ -68,13 +65,22 @@ def case_columns(case: Case) -> Columns:
     }
 
 
-def case_of(row: CaseRow) -> Case:
+def case_of(row: Found) -> Case:
     """The inverse of `case_columns`."""
     return Case(case_id_of(row.case_key), row.title, row.reference, row.opened_at)
 
 
-def person_of(row: PersonRow) -> Person:
-    """A person from a row."""
+def person_columns(person: Person) -> Columns:
+    """A person as a row."""
+    return {
+        "code_key": person_key(person.code),
+        "role": person.code.role.value,
+        "name": person.name,
+    }
+
+
+def person_of(row: Found) -> Person:
+    """The inverse of `person_columns`."""
     return Person(person_code_of(row.code_key), row.name)
 
 
@@ -93,8 +99,8 @@ def item_columns(item: Item) -> Columns:
         "place": asserted.place,
         "source": asserted.source,
         "title": asserted.title,
-        "fields": _json(asserted.fields),
-        "terms": None if asserted.terms is None else _json(_terms_columns(asserted.terms)),
+        "fields": _JSON.encode(dict(asserted.fields)),
+        "terms": None if asserted.terms is None else _JSON.encode(_terms_columns(asserted.terms)),
         "registered_at": item.registered_at,
         "source_name": item.source_name,
         "source_key": item.source_key,
@@ -102,7 +108,7 @@ def item_columns(item: Item) -> Columns:
     }
 
 
-def item_of(row: ItemRow) -> Item:
+def item_of(row: Found) -> Item:
     """The inverse of `item_columns`."""
     stated = row.stated_sha256
     return Item(
@@ -140,7 +146,7 @@ def sealed_columns(sealed: SealedObject, number: int) -> Columns:
     }
 
 
-def sealed_of(row: SealedObjectRow) -> SealedObject:
+def sealed_of(row: Found) -> SealedObject:
     """The inverse of `sealed_columns`."""
     return SealedObject(
         name=ObjectName(row.name),
@@ -169,7 +175,7 @@ def version_columns(version: Version, claims: bytes) -> Columns:
     }
 
 
-def version_of(row: VersionRow) -> Version:
+def version_of(row: Found) -> Version:
     """The inverse of `version_columns`, without the claims."""
     return Version(
         ern=ern_of(row.ern_key),
@@ -186,29 +192,6 @@ def version_of(row: VersionRow) -> Version:
     )
 
 
-def cursor_ern(text: str | None) -> str:
-    """The key behind which a list goes on: every key is greater than the empty one.
-
-    Raises:
-        MalformedError: if it is not a cursor that a list gave.
-    """
-    return "" if text is None else ern_key(Ern.parse(text))
-
-
-def cursor_version(text: str | None) -> tuple[str, int]:
-    """As `cursor_ern`, for lists of versions: an ERN, a slash, a number.
-
-    Raises:
-        MalformedError: if it is not a cursor that a list gave.
-    """
-    if text is None:
-        return "", 0
-    ern, _, number = text.partition("/")
-    if not (number.isascii() and number.isdigit() and len(number) < 10):  # noqa: PLR2004 - 32 bits
-        raise MalformedError(f"cursor: expected ERN/number, found {text[:80]!r}")
-    return ern_key(Ern.parse(ern)), int(number)
-
-
 def _fingerprint_columns(fingerprint: Fingerprint) -> Columns:
     return {
         "sha256": fingerprint.sha256.value,
@@ -217,7 +200,7 @@ def _fingerprint_columns(fingerprint: Fingerprint) -> Columns:
     }
 
 
-def _fingerprint_of(row: SealedObjectRow | VersionRow) -> Fingerprint:
+def _fingerprint_of(row: Found) -> Fingerprint:
     return Fingerprint(
         sha256=Digest(Algorithm.SHA256, row.sha256),
         blake3=Digest(Algorithm.BLAKE3, row.blake3),
@@ -241,7 +224,3 @@ def _terms_of(value: Mapping[str, Any]) -> ProviderTerms:
         until=Moment.parse(value["until"]),
         ask=value["ask"],
     )
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -247,11 +247,12 @@ def test_a_worker_that_finds_the_sandbox_leaking_says_so_and_parses_nothing(
 
 LIAR = """
 import sys; sys.path.insert(0, sys.argv[1])
-import json, os, socket, time
-channel = socket.socket(fileno=int(sys.argv[2]))
+import json, mmap, os, socket, time
+channel, box = socket.socket(fileno=int(sys.argv[2])), mmap.mmap(int(sys.argv[3]), 65536)
 channel.send(b'.' + json.dumps({"isolation": "none of it", "isolated": True}).encode())
 claims = {"tool": "t", "tool_version": "1", "reading": "read", "values": {}, "problem": None}
-good = {"claims": claims, "media_type": "image/jpeg", "name_mismatch": False}
+good = {"number": 1, "media_type": "image/jpeg", "name_mismatch": False, "claims": [claims],
+        "retiring": False}
 say = lambda message: channel.send(b'.' + json.dumps(message).encode())
 while channel.recv(1000):
     LIE
@@ -264,11 +265,15 @@ while channel.recv(1000):
         ("channel.send(b'.not JSON')", Reading.KILLED),
         ("channel.send(b'')", Reading.KILLED),
         ("channel.send(b'.' + b'[' * 60000)", Reading.KILLED),
-        ("channel.send(b'+' * 65000)\n    while True: channel.send(b'+' * 65000)", Reading.KILLED),
-        ("while True: say({**good, 'next': ['a', 'b']})", Reading.KILLED),
+        ("while True: channel.send(b'+' * 65000)", Reading.KILLED),
+        ("say({**good, 'next': ['a', 'b']})", Reading.KILLED),
+        ("say({**good, 'number': 2})", Reading.KILLED),
         ("say({**good, 'media_type': 'a b'})", Reading.KILLED),
-        ("say({**good, 'claims': {**claims, 'reading': 'certain'}})", Reading.KILLED),
+        ("say({**good, 'claims': [{**claims, 'reading': 'certain'}]})", Reading.KILLED),
+        ("say({**good, 'claims': [claims] * 100})", Reading.KILLED),
         ("os._exit(0)", Reading.KILLED),
+        ("box[:] = os.urandom(65536); os._exit(0)", Reading.KILLED),
+        ("box[:] = b'\\xff' * 65536; time.sleep(60)", Reading.TIMED_OUT),
         ("time.sleep(60)", Reading.TIMED_OUT),
         ("while True: channel.send(b'+'); time.sleep(0.01)", Reading.TIMED_OUT),
     ],
@@ -285,13 +290,30 @@ def test_a_worker_that_lies_costs_the_file_and_nothing_else(
 def test_what_a_lying_worker_says_is_bounded_and_clean(
     workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lie = r"say({**good, 'claims': {**claims, 'values': {'x': '\x1b[31m\ud800' + 'y' * 50000}}})"
+    lie = r"say({**good, 'claims': [{**claims, 'values': {'x': '\x1b[31m\ud800' + 'y' * 50000}}]})"
     monkeypatch.setattr(process, "_MAIN", LIAR.replace("LIE", lie))
     value = extract(workers(), b"x").claims[0].values["x"]
     assert isinstance(value, str)
     assert len(value) <= 4000
     assert value.isprintable() or "\N{REPLACEMENT CHARACTER}" in value
     assert "\x1b" not in value
+
+
+def test_a_note_about_one_file_is_never_taken_for_another(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a file that kills the worker before it is identified would be called what the last was."""
+    lie = (
+        "note = json.dumps({**good, 'next': ['a', 'b']}).encode()\n"
+        "    box[:4] = len(note).to_bytes(4, 'little'); box[4:4 + len(note)] = note\n"
+        "    say(good)\n    channel.recv(1000)\n    os._exit(0)"
+    )
+    monkeypatch.setattr(process, "_MAIN", LIAR.replace("LIE", lie))
+    extractor = workers()
+    assert extract(extractor, b"x").media_type == "image/jpeg"
+    following = extract(extractor, b"x")
+    assert following.media_type == "application/octet-stream"
+    assert readings(following) == [Reading.KILLED]
 
 
 def test_a_worker_that_never_becomes_ready_is_not_waited_for_for_ever(

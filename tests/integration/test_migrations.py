@@ -1,5 +1,6 @@
+"""The migrations make what the code declares, on both databases, from anywhere, all or nothing."""
+
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -7,40 +8,43 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, inspect, text
 from sqlmodel import SQLModel
 
-from evidence_store.errors import CatalogBusyError, SettingsError
-from evidence_store.identifiers import StateCode
+from evidence_store.errors import CatalogBusyError, EvidenceError, SettingsError
 from storage import migrations
-from storage.catalog import create_catalog, migrate, open_catalog
-from storage.catalog.engine import engine_for
-
-NOW = datetime(2026, 3, 14, tzinfo=UTC)
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'catalog.db'}"
-    found: str = request.getfixturevalue("postgresql_url")
-    return found
+from storage.catalog import create_catalog, migrate, open_catalog, revision_of
+from storage.catalog.engine import engine_for, make_private, sqlite_file
+from tests.catalogs import NOW, SI
 
 
 @pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    found = engine_for(url, busy_seconds=5)
+def engine(catalog_url: str) -> Iterator[Engine]:
+    """What looks at the tables past the catalog."""
+    file = sqlite_file(catalog_url)
+    if file is not None:
+        make_private(file)
+    found = engine_for(catalog_url, busy_seconds=5)
     yield found
     found.dispose()
 
 
 def test_the_migrations_make_exactly_the_tables_that_the_code_uses(
-    url: str, engine: Engine
+    catalog_url: str, engine: Engine
 ) -> None:
-    migrate(url)
+    migrate(catalog_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_a_table_that_no_migration_makes_is_noticed(catalog_url: str, engine: Engine) -> None:
+    migrate(catalog_url)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE item RENAME COLUMN place TO location"))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, SQLModel.metadata) != []
 
 
 def test_the_last_migration_is_the_one_that_opening_a_catalog_expects() -> None:
@@ -49,53 +53,132 @@ def test_the_last_migration_is_the_one_that_opening_a_catalog_expects() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == migrations.HEAD
 
 
-def test_migrating_twice_changes_nothing(url: str) -> None:
-    assert migrate(url) == (None, migrations.HEAD)
-    assert migrate(url) == (migrations.HEAD, migrations.HEAD)
+def test_migrating_works_from_any_folder_and_twice_changes_nothing(
+    catalog_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert revision_of(catalog_url) is None
+    assert migrate(catalog_url) == (None, migrations.HEAD)
+    assert migrate(catalog_url) == (migrations.HEAD, migrations.HEAD)
+    assert revision_of(catalog_url) == migrations.HEAD
 
 
-def test_tables_of_another_revision_are_refused_with_advice(url: str, engine: Engine) -> None:
-    create_catalog(url, StateCode("SI"), "A", NOW).close()
+def test_a_migration_that_fails_leaves_everything_as_it_was(
+    catalog_url: str, engine: Engine
+) -> None:
     with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = 'older'"))
+        connection.execute(text("CREATE TABLE version (in_the_way INTEGER)"))  # made last
+    with pytest.raises(EvidenceError):
+        create_catalog(catalog_url, SI, "A", NOW)
+    with engine.connect() as connection:
+        assert inspect(connection).get_table_names() == ["version"]
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE version"))
+    create_catalog(catalog_url, SI, "A", NOW).close()
+
+
+def test_tables_of_another_revision_are_refused_with_advice(
+    catalog_url: str, engine: Engine
+) -> None:
+    create_catalog(catalog_url, SI, "A", NOW).close()
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'other'"))
     with pytest.raises(SettingsError, match="migrate"):
-        open_catalog(url)
+        open_catalog(catalog_url)
+    with pytest.raises(SettingsError, match="newest"):
+        migrate(catalog_url)
+    assert revision_of(catalog_url) == "other"
 
 
 def test_there_is_no_way_back_because_evidence_is_never_dropped() -> None:
-    for script in (Path(migrations.__file__).parent / "versions").glob("*.py"):
+    scripts = list((Path(migrations.__file__).parent / "versions").glob("*.py"))
+    assert scripts
+    for script in scripts:
         assert "drop_table" not in script.read_text()
         assert "def downgrade" not in script.read_text()
 
 
+@pytest.mark.postgresql
+def test_postgresql_compares_text_by_its_bytes_whatever_its_language(postgresql_url: str) -> None:
+    create_catalog(postgresql_url, SI, "A", NOW).close()
+    engine = engine_for(postgresql_url, busy_seconds=5)
+    with engine.connect() as connection:
+        found = connection.execute(
+            text(
+                "SELECT table_name, column_name, collation_name FROM information_schema.columns "
+                "WHERE table_schema = 'public' AND table_name <> 'alembic_version' "
+                "AND data_type IN ('text', 'character varying')"
+            )
+        ).all()
+    engine.dispose()
+    assert {row.collation_name for row in found} == {"C"}
+    assert ("sealed_object", "name") in {(row.table_name, row.column_name) for row in found}
+
+
 def test_sqlite_is_durable_private_and_checks_its_references(tmp_path: Path) -> None:
     file = tmp_path / "catalog.db"
-    catalog = create_catalog(f"sqlite:///{file}", StateCode("SI"), "A", NOW)
+    catalog = create_catalog(f"sqlite:///{file}", SI, "A", NOW)
     with catalog.engine.connect() as connection:
         found = [
             connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys")
         ]
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     catalog.close()
     assert found == ["wal", 2, 1]
-    assert file.stat().st_mode & 0o777 == 0o600
+    assert modes["catalog.db"] == 0o600
+    assert set(modes.values()) == {0o600}  # its journal, too, holds what officers stated
 
 
-@pytest.mark.parametrize("url", ["mysql://localhost/x", "nonsense", "sqlite+nodriver:///x"])
-def test_a_url_of_another_database_is_refused(url: str) -> None:
+@pytest.mark.parametrize("name", ["with space", "100%25", "a?b", "ä#c"])
+def test_an_sqlite_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    url = f"sqlite:///{tmp_path}/{name.replace('?', '')}.db"
+    create_catalog(url, SI, "A", NOW).close()
+    assert sqlite_file(url) in set(tmp_path.iterdir())
+    open_catalog(url).close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://u:s3cret@localhost/x",
+        "s3cret",
+        "sqlite+nodriver:///x",
+        "sqlite+aiosqlite:///x",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file:x?uri=true",
+        "postgresql+asyncpg://u:s3cret@127.0.0.1:1/x",
+        "postgresql://u:s3cret@127.0.0.1:port/x",
+    ],
+)
+def test_a_url_of_another_database_is_refused_without_showing_it(url: str) -> None:
+    for attempt in (open_catalog, migrate, lambda url: create_catalog(url, SI, "A", NOW)):
+        with pytest.raises(SettingsError) as raised:
+            attempt(url)
+        assert "s3cret" not in str(raised.value)
+
+
+def test_a_folder_that_is_not_there_is_a_wrong_setting(tmp_path: Path) -> None:
     with pytest.raises(SettingsError):
-        open_catalog(url)
-
-
-def test_a_damaged_database_file_is_named_as_such(tmp_path: Path) -> None:
-    file = tmp_path / "catalog.db"
-    file.write_bytes(b"this is no database, and never was one" * 100)
-    with pytest.raises(SettingsError, match="damaged"):
-        open_catalog(f"sqlite:///{file}")
+        create_catalog(f"sqlite:///{tmp_path}/none/catalog.db", SI, "A", NOW)
 
 
 def test_a_server_that_does_not_answer_means_try_again_without_showing_the_password() -> None:
-    url = "postgresql://evidence:s3cret@127.0.0.1:1/none"
-    with pytest.raises(CatalogBusyError) as raised:
-        open_catalog(url, busy_seconds=0.1)
-    assert "s3cret" not in str(raised.value)
+    for scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+        url = f"{scheme}://evidence:s3cret@127.0.0.1:1/none"
+        with pytest.raises(CatalogBusyError) as raised:
+            open_catalog(url, busy_seconds=0.1)
+        assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.postgresql
+def test_options_in_a_postgresql_url_stay_in_force(postgresql_url: str) -> None:
+    engine = engine_for(f"{postgresql_url}&options=-c%20work_mem%3D7MB", busy_seconds=3)
+    with engine.connect() as connection:
+        found = [
+            connection.execute(text(f"SHOW {name}")).scalar()
+            for name in ("work_mem", "lock_timeout", "timezone")
+        ]
+    engine.dispose()
+    assert found == ["7MB", "3s", "UTC"]

@@ -501,11 +501,11 @@ def test_a_damaged_file_of_any_kind_gets_claims_that_say_how_it_was_read(
     for _ in range(data.draw(st.integers(0, 8)) if damaged else 0):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     with samples.source(bytes(damaged), b"file.bin") as file:
-        answers = list(reading.read(file))
-    assert answers[0].identity is not None
-    assert answers[-1].next_tool is None
-    for answer in answers:
-        assert (answer.claims.problem is None) is (answer.claims.reading == "read")
+        *earlier, final = reading.read(file)
+    assert all(report.next_tool is not None for report in earlier)
+    assert final.next_tool is None
+    for claims in final.claims:
+        assert (claims.problem is None) is (claims.reading == "read")
 
 
 def test_the_readers_of_a_family_know_their_own_files_only() -> None:

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence_store.claims import SET_BYTES_MAX, ClaimSet, Reading
+from evidence_store.claims import SET_BYTES_MAX, ClaimSet, ClaimValue, Reading
 from evidence_store.errors import MalformedError
 from ingest.extraction import wire
-from ingest.extraction.wire import Answer, Identity, MessageBuffer, Tool
+from ingest.extraction.wire import Identity, MessageBuffer, Report, Tool
 
 CLAIMS = ClaimSet("exifread", "3.5.1", Reading.READ, {"make": "Nikon"})
-ANSWER = Answer(CLAIMS, Identity("image/jpeg", name_mismatch=True), Tool("pypdf", "6"))
+JPEG = Identity("image/jpeg", name_mismatch=True)
+REPORT = Report(JPEG, (CLAIMS,), Tool("pypdf", "6"))
 
 
 def spoken(message: dict[str, object]) -> bytes:
@@ -29,16 +30,22 @@ def spoken(message: dict[str, object]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "answer", [ANSWER, Answer(CLAIMS), Answer(CLAIMS, retiring=True), Answer(CLAIMS, None, None)]
+    "report", [REPORT, Report(JPEG, ()), Report(JPEG, (CLAIMS, CLAIMS), retiring=True)]
 )
-def test_an_answer_arrives_as_it_was_sent(answer: Answer) -> None:
-    assert wire.parse_answer(spoken(wire.answer_message(answer))) == answer
+def test_a_report_arrives_as_it_was_sent(report: Report) -> None:
+    assert wire.parse_report(spoken(wire.report_message(7, report)), 7) == report
 
 
-def test_an_answer_longer_than_a_packet_arrives_whole() -> None:
-    listing = {"listing": ["x" * 1000] * 180}
-    answer = Answer(ClaimSet("python", "3", Reading.PARTIAL, listing, "cut"))  # type: ignore[arg-type] # list invariance
-    assert wire.parse_answer(spoken(wire.answer_message(answer))) == answer
+def test_a_report_longer_than_a_packet_arrives_whole() -> None:
+    listing: list[ClaimValue] = ["x" * 1000] * 180
+    long = ClaimSet("python", "3", Reading.PARTIAL, {"listing": listing}, "cut")
+    report = Report(JPEG, (CLAIMS, long))
+    assert wire.parse_report(spoken(wire.report_message(1, report)), 1) == report
+
+
+def test_a_report_on_another_file_is_refused() -> None:
+    with pytest.raises(MalformedError):
+        wire.parse_report(spoken(wire.report_message(7, REPORT)), 8)
 
 
 @given(st.binary(max_size=300), st.integers(0, 2**63))
@@ -49,8 +56,17 @@ def test_a_request_arrives_as_it_was_sent(name: bytes, size_bytes: int) -> None:
 
 
 def altered(**changes: object) -> bytes:
-    """The answer's message with some of it replaced."""
-    return json.dumps({**wire.answer_message(ANSWER), **changes}).encode()
+    """The report's message with some of it replaced."""
+    return json.dumps({**wire.report_message(1, REPORT), **changes}).encode()
+
+
+def claiming(**changes: object) -> bytes:
+    """The report's message with some of its claims replaced."""
+    return altered(claims=[{**CLAIMS.to_json(), **changes}])
+
+
+def test_the_report_that_the_next_tests_alter_is_accepted() -> None:
+    assert wire.parse_report(altered(), 1) == wire.parse_report(claiming(), 1) == REPORT
 
 
 @pytest.mark.parametrize(
@@ -62,37 +78,40 @@ def altered(**changes: object) -> bytes:
         b"\xff\xfe",
         b"[" * 100_000,
         b'{"claims": 1}',
+        altered(number=2),
+        altered(number="1"),
         altered(claims={}),
-        altered(claims={**CLAIMS.to_json(), "reading": "trusted"}),
-        altered(claims={**CLAIMS.to_json(), "values": {"x": "y" * SET_BYTES_MAX}}),
+        altered(claims=[{}]),
+        altered(claims=[CLAIMS.to_json()] * (wire.CLAIM_SETS_MAX + 1)),
+        claiming(reading="trusted"),
+        claiming(values={"x": "y" * SET_BYTES_MAX}),
+        claiming(values={"x": float("nan")}),
         altered(media_type="image"),
         altered(media_type="image/jpeg\n"),
         altered(media_type="text/html; charset=<script>"),
         altered(media_type=7),
         altered(name_mismatch="yes"),
+        altered(retiring=None),
         altered(next="exifread"),
         altered(next=[1, 2]),
-        altered(claims={**CLAIMS.to_json(), "values": {"x": float("nan")}}),
         altered(x=1).replace(b'"x": 1', b'"x": ' + b"9" * 5000),
     ],
 )
-def test_an_answer_out_of_form_is_refused(message: bytes) -> None:
+def test_a_report_out_of_form_is_refused(message: bytes) -> None:
     with pytest.raises(MalformedError):
-        wire.parse_answer(message)
+        wire.parse_report(message, 1)
 
 
 def test_claims_of_a_hostile_worker_are_tidied() -> None:
-    claims = {
-        "tool": "to\x1bol" + "x" * 100,
-        "tool_version": "\ud800",
-        "reading": "read",
-        "values": {"na\nme": "\ud800\x00<b>", "deep": 1e400},
-        "problem": "p\x07" * 1000,
-    }
-    message = json.dumps({"claims": claims}).replace("Infinity", "1e400").encode()
-    found = wire.parse_answer(message).claims
+    message = claiming(
+        tool="to\x1bol" + "x" * 100,
+        tool_version="\ud800",
+        values={"na\nme": "\ud800\x00<b>", "deep": "INFINITE"},
+        problem="p\x07" * 1000,
+    ).replace(b'"INFINITE"', b"1e400")
+    (found,) = wire.parse_report(message, 1).claims
     text = json.dumps(found.to_json(), ensure_ascii=False, allow_nan=False)
-    assert text.encode("utf-8").isascii() is False
+    assert text.encode("utf-8")
     assert not set(text) & {"\x00", "\x07", "\x1b", "\n"}
     assert found.values == {"na me": "\N{REPLACEMENT CHARACTER}" * 2 + "<b>", "deep": None}
     assert len(found.tool) <= 64
