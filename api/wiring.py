@@ -1,4 +1,8 @@
-"""The composition root: the one place that knows which adapter serves which port."""
+"""The composition root: the one place that knows which adapter serves which port.
+
+An adapter is loaded when it is needed: the databases' libraries and the S3 SDK take a quarter
+of a second each.
+"""
 
 import secrets
 from collections.abc import Callable
@@ -9,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import make_url
-
 from api import settings as configuration
 from api.settings import Settings
 from evidence_store.age.x25519 import X25519Recipient
@@ -19,13 +21,13 @@ from evidence_store.identifiers import StateCode
 from evidence_store.ports import Clock, ObjectStore
 from evidence_store.vault import Vault
 from ingest.extraction.supervisor import Extractor, Limits
-from storage.catalog import SqlCatalog, create_catalog, migrate, open_catalog, revision_of
 from storage.keys.keyfile import KeyFile
 from storage.objects.filesystem import FilesystemObjectStore
 
 if TYPE_CHECKING:
     from minio import Minio
 
+    from storage.catalog import SqlCatalog
     from storage.objects.s3 import S3ObjectStore
     from storage.objects.s3_lock import LockMode
 
@@ -49,7 +51,7 @@ class Instance:
 
     home: Path
     settings: Settings
-    catalog: SqlCatalog
+    catalog: "SqlCatalog"
     objects: ObjectStore
     keyring: KeyFile
     clock: Clock
@@ -63,11 +65,6 @@ class Instance:
         """Let go of the catalog's connections."""
         self.catalog.close()
 
-    def extractor(self) -> Extractor:
-        """A fresh pool of isolated processes; use it as a context manager."""
-        limits = Limits(wall_seconds=self.settings.extraction_seconds)
-        return Extractor(workers=self.settings.extraction_workers, limits=limits)
-
 
 def open_instance(home: Path, ask: Passphrase) -> Instance:
     """The instance in `home`. `ask` is called for a passphrase when a key is first needed.
@@ -76,9 +73,11 @@ def open_instance(home: Path, ask: Passphrase) -> Instance:
         SettingsError: if there is none, or its settings are wrong.
         CatalogBusyError, StoreUnavailableError: if a part of it does not answer.
     """
+    from storage.catalog import open_catalog, revision_of
+
     settings = configuration.load(home)
     url = database_url(home, settings)
-    if not home.is_dir() or (revision_of(url) if _is_there(url) else None) is None:
+    if not home.is_dir() or revision_of(url) is None:
         raise SettingsError(f"{home}: there is no instance here; run `evidence init` first")
     return Instance(
         home=home,
@@ -88,6 +87,19 @@ def open_instance(home: Path, ask: Passphrase) -> Instance:
         keyring=key_file(home, settings, ask),
         clock=SystemClock(),
     )
+
+
+def start_extractor(home: Path) -> Extractor:
+    """A fresh pool of isolated processes; close it.
+
+    It needs nothing else of the instance, so that it can start while that is loaded.
+
+    Raises:
+        SettingsError: if the settings are wrong.
+    """
+    settings = configuration.load(home)
+    limits = Limits(wall_seconds=settings.extraction_seconds)
+    return Extractor(workers=settings.extraction_workers, limits=limits)
 
 
 def create_instance(
@@ -101,6 +113,8 @@ def create_instance(
         ConflictError: if there is an instance already; nothing is changed.
         SettingsError, NoSpaceError, UnavailableError: if a part cannot be made.
     """
+    from storage.catalog import create_catalog
+
     settings = configuration.load(home)
     url = database_url(home, settings)
     _refuse_existing(url, home)
@@ -123,9 +137,11 @@ def migrate_catalog(home: Path) -> tuple[str | None, str | None]:
         SettingsError: if there is no instance in `home`.
         CatalogBusyError: if the database does not answer or somebody is writing.
     """
+    from storage.catalog import migrate, revision_of
+
     settings = configuration.load(home)
     url = database_url(home, settings)
-    if not _is_there(url):
+    if not home.is_dir() or revision_of(url) is None:
         raise SettingsError(f"{home}: there is no instance here; run `evidence init` first")
     return migrate(url, busy_seconds=settings.database_busy_seconds)
 
@@ -155,9 +171,10 @@ def database_url(home: Path, settings: Settings) -> str:
         return f"sqlite:///{home / 'catalog.db'}"
     if settings.database_password_file is None:
         return settings.database_url
+    from storage.catalog import with_password
+
     password = read_secret(home / settings.database_password_file).decode()
-    url = make_url(settings.database_url).set(password=password)
-    return url.render_as_string(hide_password=False)
+    return with_password(settings.database_url, password)
 
 
 def read_secret(file: Path) -> bytes:
@@ -173,7 +190,9 @@ def read_secret(file: Path) -> bytes:
 
 
 def _refuse_existing(url: str, home: Path) -> None:
-    if not _is_there(url) or revision_of(url) is None:
+    from storage.catalog import open_catalog, revision_of
+
+    if revision_of(url) is None:
         return
     with closing(open_catalog(url)) as catalog, catalog.read() as reader:
         try:
@@ -181,14 +200,6 @@ def _refuse_existing(url: str, home: Path) -> None:
         except NotFoundError:
             return  # cut short before it belonged to anybody
     raise ConflictError(f"{home}: there is an instance of {state} here already; nothing changed")
-
-
-def _is_there(url: str) -> bool:
-    """Whether the database can be there: looking into an SQLite file that is not would make it."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return True
-    return parsed.database is not None and Path(parsed.database).is_file()
 
 
 def _object_store(home: Path, settings: Settings) -> ObjectStore:
@@ -201,7 +212,7 @@ def _create_object_store(home: Path, settings: Settings) -> None:
     if settings.objects == "filesystem":
         FilesystemObjectStore.create(home / settings.objects_root)
         return
-    from storage.objects.s3_bucket import create_bucket  # noqa: PLC0415 - as in `_s3`
+    from storage.objects.s3_bucket import create_bucket
 
     create_bucket(
         _s3_client(home, settings),
@@ -213,8 +224,7 @@ def _create_object_store(home: Path, settings: Settings) -> None:
 
 
 def _s3(home: Path, settings: Settings) -> "S3ObjectStore":
-    # The SDK takes a quarter of a second to load, which a store of files need not wait for.
-    from storage.objects.s3 import S3ObjectStore  # noqa: PLC0415
+    from storage.objects.s3 import S3ObjectStore
 
     return S3ObjectStore(
         _s3_client(home, settings),
@@ -226,7 +236,7 @@ def _s3(home: Path, settings: Settings) -> "S3ObjectStore":
 
 
 def _s3_client(home: Path, settings: Settings) -> "Minio":
-    from storage.objects.s3_bucket import connect  # noqa: PLC0415 - as in `_s3`
+    from storage.objects.s3_bucket import connect
 
     def secret(file: Path | None, name: str) -> str:
         return read_secret(home / _stated(file, name)).decode()
@@ -242,7 +252,7 @@ def _s3_client(home: Path, settings: Settings) -> "Minio":
 
 
 def _lock_mode(settings: Settings) -> "LockMode":
-    from storage.objects.s3_lock import LockMode  # noqa: PLC0415 - as in `_s3`
+    from storage.objects.s3_lock import LockMode
 
     return LockMode(settings.s3_retention_mode)
 

@@ -1,15 +1,13 @@
 """One pass over a source: both digests, encryption and writing, in bounded memory.
 
-A small source is done in one piece. A large one goes through a ring of reusable
-buffers and three threads: the caller reads and computes SHA-256, the slowest
-step; a second computes BLAKE3 and encrypts; a third writes. All of them release
-the interpreter lock, so the whole takes hardly longer than SHA-256 alone
-(`docs/benchmarks.md`).
+A small source is done in one piece. A large one goes through reusable buffers and three
+threads: the caller reads, computes BLAKE3 and encrypts; a second computes SHA-256, which
+takes as long as all of that; a third writes. All of them release the interpreter lock, so the
+whole takes hardly longer than SHA-256 alone (`docs/benchmarks.md`).
 """
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
@@ -55,60 +53,64 @@ class OnePass:
         return fingerprinter.result()
 
     def _read_large(self, opened: OpenSource, sealing: Sealing) -> Fingerprint:
-        ring = _Ring(sealing, self._plain, self._sealed)
-        sha256 = hasher(Algorithm.SHA256)
+        sha256, blake3 = hasher(Algorithm.SHA256), hasher(Algorithm.BLAKE3)
         offset, ended = 0, False
-        with ring:
+        with (
+            _Lane(sha256.update, self._plain) as hashing,
+            _Lane(sealing.writer.write, self._sealed) as writing,
+        ):
             while not ended:
-                buffer = ring.free()
-                length = opened.read_into(buffer, offset)
-                sha256.update(buffer[:length])
-                offset += length
-                ended = length < BUFFER_BYTES
-                ring.pass_on(buffer, length)
+                plain = hashing.free()
+                content = plain[: opened.read_into(plain, offset)]
+                offset += len(content)
+                # age wants the last chunk marked. A source that ends elsewhere than it said is
+                # refused in the end, whatever was sealed of it.
+                ended = len(content) < len(plain) or offset >= opened.size_bytes
+                if content:
+                    hashing.pass_on(plain, len(content))
+                    blake3.update(content)
+                    out = writing.free()
+                    writing.pass_on(out, sealing.seal_into(content, out, final=ended))
         return Fingerprint(
             sha256=Digest(Algorithm.SHA256, sha256.digest()),
-            blake3=Digest(Algorithm.BLAKE3, ring.blake3.digest()),
+            blake3=Digest(Algorithm.BLAKE3, blake3.digest()),
             size_bytes=offset,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    buffer: memoryview
-    length: int
-    final: bool = False
+class _Lane:
+    """A thread that does one thing with filled buffers, in order, and gives them back.
 
-
-class _Ring:
-    """The second and third thread, and the buffers that go round between the three.
-
-    A buffer belongs to one thread at a time. When a thread fails it goes on passing
-    buffers round without work, so that nobody waits for ever; the error is raised
-    in the caller's thread.
+    The one who fills may still read a buffer that was passed on: only it fills them again.
+    After a failure the thread goes on giving buffers back without work, so that nobody waits
+    for ever; the error is raised where buffers are filled.
     """
 
-    def __init__(self, sealing: Sealing, plain: list[memoryview], sealed: list[memoryview]) -> None:
-        self.blake3 = hasher(Algorithm.BLAKE3)
-        self._sealing = sealing
-        self._plain: SimpleQueue[memoryview] = SimpleQueue()
-        self._sealed: SimpleQueue[memoryview] = SimpleQueue()
-        for buffer in plain:
-            self._plain.put(buffer)
-        for buffer in sealed:
-            self._sealed.put(buffer)
-        self._to_seal: SimpleQueue[_Piece | None] = SimpleQueue()
-        self._to_write: SimpleQueue[_Piece | None] = SimpleQueue()
-        self._held: _Piece | None = None
-        self._errors: list[BaseException] = []
-        self._threads = [
-            threading.Thread(target=self._run, args=(self._to_seal, self._seal, self._plain)),
-            threading.Thread(target=self._run, args=(self._to_write, self._write, self._sealed)),
-        ]
+    def __init__(self, work: Callable[[memoryview], object], buffers: list[memoryview]) -> None:
+        self._work = work
+        self._free: SimpleQueue[memoryview] = SimpleQueue()
+        self._filled: SimpleQueue[tuple[memoryview, int] | None] = SimpleQueue()
+        self._error: BaseException | None = None
+        for buffer in buffers:
+            self._free.put(buffer)
+        self._thread = threading.Thread(target=self._run, name="one-pass")
+
+    def free(self) -> memoryview:
+        """A buffer to fill.
+
+        Raises:
+            BaseException: what made the thread fail.
+        """
+        if self._error is not None:
+            raise self._error
+        return self._free.get()
+
+    def pass_on(self, buffer: memoryview, length: int) -> None:
+        """Give the filled buffer to the thread."""
+        self._filled.put((buffer, length))
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
         return self
 
     def __exit__(
@@ -117,57 +119,18 @@ class _Ring:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None and self._held is not None:
-            self._to_seal.put(replace(self._held, final=True))
-        for queue, thread in zip((self._to_seal, self._to_write), self._threads, strict=True):
-            queue.put(None)
-            thread.join()
-        if error is None and self._errors:
-            raise self._errors[0]
+        self._filled.put(None)
+        self._thread.join()
+        if error is None and self._error is not None:
+            raise self._error
 
-    def free(self) -> memoryview:
-        """A buffer to fill.
-
-        Raises:
-            Exception: what made one of the threads fail.
-        """
-        if self._errors:
-            raise self._errors[0]
-        return self._plain.get()
-
-    def pass_on(self, buffer: memoryview, length: int) -> None:
-        """Give the filled buffer to the next thread. An empty one only ends the content.
-
-        age wants the last chunk marked as the last, so each piece waits for the next.
-        """
-        if length == 0:
-            self._plain.put(buffer)
-            return
-        if self._held is not None:
-            self._to_seal.put(self._held)
-        self._held = _Piece(buffer, length)
-
-    def _run(
-        self,
-        pieces: "SimpleQueue[_Piece | None]",
-        work: Callable[[_Piece], None],
-        free: "SimpleQueue[memoryview]",
-    ) -> None:
-        while (piece := pieces.get()) is not None:
+    def _run(self) -> None:
+        while (filled := self._filled.get()) is not None:
+            buffer, length = filled
             try:
-                if not self._errors:
-                    work(piece)
-            except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-                self._errors.append(error)
+                if self._error is None:
+                    self._work(buffer[:length])
+            except BaseException as error:  # noqa: BLE001 - raised again where buffers are filled
+                self._error = error
             finally:
-                free.put(piece.buffer)
-
-    def _seal(self, piece: _Piece) -> None:
-        content = piece.buffer[: piece.length]
-        self.blake3.update(content)
-        out = self._sealed.get()
-        length = self._sealing.seal_into(content, out, final=piece.final)
-        self._to_write.put(_Piece(out, length))
-
-    def _write(self, piece: _Piece) -> None:
-        self._sealing.writer.write(piece.buffer[: piece.length])
+                self._free.put(buffer)

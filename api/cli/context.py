@@ -12,6 +12,7 @@ from api import wiring
 from api.cli.output import Output
 from api.wiring import Instance
 from evidence_store.errors import KeyUnavailableError, MalformedError
+from ingest.extraction.supervisor import Extractor
 
 
 @dataclass(slots=True)
@@ -31,6 +32,14 @@ class Shared:
         instance = wiring.open_instance(self.home, ask_passphrase)
         self._opened.callback(instance.close)
         return instance
+
+    def extractor(self) -> Extractor:
+        """A fresh pool of isolated processes. Ask before `instance`: it starts meanwhile.
+
+        Raises:
+            SettingsError: if the settings are wrong.
+        """
+        return self._opened.enter_context(wiring.start_extractor(self.home))
 
     def close(self) -> None:
         """Close what was opened."""

@@ -107,7 +107,7 @@ def _store(instance: Instance) -> Finding:
 
 
 def _isolation(instance: Instance) -> Finding:
-    with instance.extractor() as extractor:
+    with wiring.start_extractor(instance.home) as extractor:
         words = extractor.isolation()
         if not extractor.is_isolated:
             advice = "claims are not read on this machine; see the operator's guide"

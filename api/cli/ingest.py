@@ -65,6 +65,7 @@ def ingest(  # noqa: PLR0913 - one parameter for each thing an officer states
     May be run again after any interruption: what is registered already is not registered twice.
     """
     here = shared(context)
+    extractor = here.extractor()
     instance = here.instance()
     stated_kind = None if kind is None else asserted.kind_named(kind)
     if stated_kind is EvidenceKind.PHYSICAL_EXHIBIT:
@@ -98,7 +99,7 @@ def ingest(  # noqa: PLR0913 - one parameter for each thing an officer states
     # The threads of an intake release the interpreter lock themselves, again and again; taking it
     # from each other every 5 ms besides costs a tenth of the time with many small files.
     sys.setswitchinterval(SWITCH_SECONDS)
-    with instance.extractor() as extractor, Progress(roots) as progress:
+    with Progress(roots) as progress:
         pipeline = Pipeline(intake, extractor, order, stated)
         try:
             with closing(pipeline.run(sources)) as results:

@@ -35,6 +35,7 @@ def add(
 ) -> None:
     """Add a version to an item."""
     here = shared(context)
+    extractor = here.extractor()
     instance = here.instance()
     derivation = Derivation(
         ern=Ern.parse(ern),
@@ -45,14 +46,13 @@ def add(
     )
     path = os.fsencode(file)
     source = Source(absolute(path), path, file.stat().st_size)
-    with instance.extractor() as extractor:
-        read = read_ahead(instance.vault, extractor, OnePass(), source)
-        try:
-            version = add_version(
-                instance.catalog, instance.vault, instance.clock, derivation, read.content()
-            )
-        finally:
-            read.discard()
+    read = read_ahead(instance.vault, extractor, OnePass(), source)
+    try:
+        version = add_version(
+            instance.catalog, instance.vault, instance.clock, derivation, read.content()
+        )
+    finally:
+        read.discard()
     row = {"ern": ern, **version_row(version)}
     here.output.record(row, f"{ern} version {version.number} ({version.type})")
 

@@ -14,13 +14,28 @@ from evidence_store.errors import ConflictError, SettingsError
 from evidence_store.identifiers import StateCode
 from evidence_store.ports import CatalogReader, CatalogWriter
 from storage import migrations
-from storage.catalog.engine import engine_for, make_private, reading, sqlite_file, writing
+from storage.catalog.engine import (
+    engine_for,
+    make_private,
+    reading,
+    sqlite_file,
+    with_password,
+    writing,
+)
 from storage.catalog.faults import translated
 from storage.catalog.reader import SqlCatalogReader
 from storage.catalog.tables import InstallationRow, table_of
 from storage.catalog.writer import SqlCatalogWriter
 
-__all__ = ["HEAD", "SqlCatalog", "create_catalog", "migrate", "open_catalog", "revision_of"]
+__all__ = [
+    "HEAD",
+    "SqlCatalog",
+    "create_catalog",
+    "migrate",
+    "open_catalog",
+    "revision_of",
+    "with_password",
+]
 
 HEAD = migrations.HEAD
 BUSY_SECONDS = 10.0

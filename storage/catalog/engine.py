@@ -48,6 +48,15 @@ def sqlite_file(url: str) -> Path | None:
     return Path(str(parsed.database)) if parsed.get_backend_name() == "sqlite" else None
 
 
+def with_password(url: str, password: str) -> str:
+    """The URL with the password in it: from here on it is a secret.
+
+    Raises:
+        SettingsError: if the URL is not one of SQLite or PostgreSQL.
+    """
+    return _parsed(url).set(password=password).render_as_string(hide_password=False)
+
+
 def make_private(file: Path) -> None:
     """Make an empty file that its owner alone may read, unless there is one: SQLite would let all.
 

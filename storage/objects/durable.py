@@ -1,13 +1,14 @@
 """Making files survive a power failure: the kernel's calls, and what each of them promises.
 
 POSIX promises it for `fsync` of the file and then of its directory. Linux has more: one flush
-for a whole filesystem (syncfs(2)), a hint to begin writing (sync_file_range(2)) and a rename
-that replaces nothing (renameat2(2)). They are used where they keep their word, and the
+for a whole filesystem (syncfs(2)), a hint to begin writing (sync_file_range(2)), writing around
+the page cache (O_DIRECT) and a rename that replaces nothing (renameat2(2)). They are used where they keep their word, and the
 portable way is taken elsewhere. Nothing here knows what the files are.
 """
 
 import ctypes
 import errno
+import fcntl
 import os
 import re
 import sys
@@ -34,6 +35,8 @@ _SYNCFS_TYPES = frozenset(
         0x01021994,  # tmpfs: nothing to flush
     }
 )
+# Where writing around the page cache is known to work, and to be worth it.
+_DIRECT_TYPES = frozenset({0xEF53, 0x58465342})  # ext4, XFS
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -44,10 +47,33 @@ def flushes_whole(directory: Path) -> bool:
     found = re.match(r"(\d+)\.(\d+)", os.uname().release)
     if found is None or (int(found[1]), int(found[2])) < _SYNCFS_KERNEL_MIN:
         return False
+    return _filesystem_type(directory) in _SYNCFS_TYPES
+
+
+def writes_direct(directory: Path) -> bool:
+    """Whether large files are better written around the page cache here (open(2), O_DIRECT)."""
+    return sys.platform == "linux" and _filesystem_type(directory) in _DIRECT_TYPES
+
+
+def set_direct(descriptor: int, *, direct: bool) -> None:
+    """Write around the page cache from now on, or through it.
+
+    Around it, each write begins and ends at a multiple of the disk's block, in the file and in
+    memory. Neither way makes anything durable.
+
+    Raises:
+        OSError: if the filesystem does not do this.
+    """
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    changed = flags | os.O_DIRECT if direct else flags & ~os.O_DIRECT
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, changed)
+
+
+def _filesystem_type(directory: Path) -> int | None:
     answer = ctypes.create_string_buffer(_STATFS_BYTES)
     if _LIBC.statfs(os.fsencode(directory), answer) != 0:
-        return False
-    return ctypes.c_long.from_buffer(answer).value & 0xFFFFFFFF in _SYNCFS_TYPES
+        return None
+    return ctypes.c_long.from_buffer(answer).value & 0xFFFFFFFF
 
 
 def flush_filesystem(descriptor: int) -> None:

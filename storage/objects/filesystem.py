@@ -31,6 +31,7 @@ MARKER = ".evidence-objects"
 MARKER_CONTENT = b"evidence objects, version 1\n"
 CHUNK_BYTES = 256 * 1024
 MANY_WRITERS = 8  # from here on two flushes of the filesystem are cheaper than two for each object
+DIRECT_BYTES = 16 * 1024 * 1024  # from here on the page cache costs more than it helps
 LARGE_BYTES = 64 * 1024 * 1024  # worth a look at the free space before hours of writing
 _PRIVATE = 0o700
 _FAN_OUT = tuple(f"{byte:02x}" for byte in range(256))
@@ -52,6 +53,7 @@ class FilesystemObjectStore:
         self._order = count()
         self._check_root()
         self._flushes_whole = durable.flushes_whole(root)
+        self._writes_direct = durable.writes_direct(root)
 
     @classmethod
     def create(cls, root: Path) -> Self:
@@ -91,7 +93,8 @@ class FilesystemObjectStore:
                 self._check_space(size_bytes)
             # Random, because two may write the same name at once; the commit decides.
             temporary = self._incoming / f"{name}.{secrets.token_hex(8)}"
-            return FilesystemObjectWriter(name, temporary, next(self._order))
+            direct = self._writes_direct and (size_bytes or 0) >= DIRECT_BYTES
+            return FilesystemObjectWriter(name, temporary, next(self._order), direct=direct)
 
     def commit(self, writers: Sequence[ObjectWriter], /) -> None:
         """See `ObjectStore.commit`."""
@@ -100,7 +103,7 @@ class FilesystemObjectStore:
             self._check_root()  # otherwise a disk that went away could pass for this one
             with store_errors(self._root):
                 for writer in own:
-                    writer.set_read_only()
+                    writer.finish()
                 if len(own) >= MANY_WRITERS and self._flushes_whole:
                     self._commit_many(own)
                 else:

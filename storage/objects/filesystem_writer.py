@@ -18,6 +18,7 @@ from evidence_store.errors import (
 )
 from evidence_store.identifiers import ObjectName
 from storage.objects import durable
+from storage.objects.direct import DirectWrites
 
 WRITE_OUT_BYTES = 8 * 1024 * 1024  # how much is written before the disk is asked to begin
 _PRIVATE = 0o600
@@ -47,8 +48,10 @@ def store_errors(what: Path | str) -> Iterator[None]:
 class FilesystemObjectWriter:
     """Implements `evidence_store.ports.ObjectWriter`. One that is dropped is aborted."""
 
-    def __init__(self, name: ObjectName, temporary: Path, order: int) -> None:
+    def __init__(self, name: ObjectName, temporary: Path, order: int, *, direct: bool) -> None:
         """Create the temporary file. `order` counts the writers of a store.
+
+        Where it is `direct`, the content is large, and is written around the page cache.
 
         Raises:
             OSError: if it cannot be created.
@@ -62,6 +65,7 @@ class FilesystemObjectWriter:
         self.order = order
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         self._descriptor = os.open(temporary, flags, _PRIVATE)
+        self._direct = DirectWrites(self._descriptor) if direct else None
 
     def __del__(self) -> None:
         self.abort()
@@ -96,20 +100,24 @@ class FilesystemObjectWriter:
         with memoryview(chunk) as view, view.cast("B") as left:
             try:
                 with store_errors(self._temporary.parent):
-                    self._write_all(descriptor, left)
+                    if self._direct is not None:
+                        self._direct.write(left)
+                    else:
+                        self._write_through_the_cache(descriptor, left)
             except BaseException:
                 self.abort()  # a full disk gets its space back at once
                 raise
-        waiting_bytes = self._size_bytes - self._writing_out_bytes
-        if waiting_bytes >= WRITE_OUT_BYTES:
-            durable.start_writing_out(descriptor, self._writing_out_bytes, waiting_bytes)
-            self._writing_out_bytes = self._size_bytes
+            self._size_bytes += len(left)
 
-    def _write_all(self, descriptor: int, left: memoryview) -> None:
+    def _write_through_the_cache(self, descriptor: int, left: memoryview) -> None:
         done = 0
         while done < len(left):  # the kernel may take less than it is given
             done += os.write(descriptor, left[done:])
-        self._size_bytes += done
+        written_bytes = self._size_bytes + done
+        waiting_bytes = written_bytes - self._writing_out_bytes
+        if waiting_bytes >= WRITE_OUT_BYTES:
+            durable.start_writing_out(descriptor, self._writing_out_bytes, waiting_bytes)
+            self._writing_out_bytes = written_bytes
 
     def abort(self) -> None:
         """See `ObjectWriter.abort`."""
@@ -120,13 +128,17 @@ class FilesystemObjectWriter:
             with suppress(OSError):  # what stays behind is found by `unfinished`
                 self._temporary.unlink()
 
-    def set_read_only(self) -> None:
-        """From here on nobody opens it for writing by mistake.
+    def finish(self) -> None:
+        """Write what is left. From here on nobody opens it for writing by mistake.
 
         Raises:
-            OSError: if the filesystem refuses.
+            OSError: if the filesystem fails or refuses.
         """
-        os.fchmod(self.descriptor, _READ_ONLY)
+        descriptor = self.descriptor
+        if self._direct is not None:
+            self._direct.finish()
+            self._direct = None
+        os.fchmod(descriptor, _READ_ONLY)
 
     def place(self, target: Path) -> None:
         """Give it its final name.
