@@ -253,7 +253,7 @@ def main() -> None:
     parser.add_argument("--tmpfs", type=Path, default=Path("/dev/shm"), help="a tmpfs")  # noqa: S108
     parser.add_argument("--disk", type=Path, default=ROOT / ".bench", help="a folder on a disk")
     parser.add_argument(
-        "only", nargs="*", choices=["large", "disk", "small", "random", "verify", []]
+        "only", nargs="*", choices=["large", "disk", "small", "small-disk", "random", "verify", []]
     )
     chosen = parser.parse_args()
     wanted = set(chosen.only) or {"large", "disk", "small", "random", "verify"}
@@ -264,6 +264,7 @@ def main() -> None:
     parts: dict[str, Callable[[], list[str]]] = {
         "large": lambda: large_file(tmpfs, large, chosen.runs, on_disk=False),
         "disk": lambda: large_file(disk, large, chosen.runs, on_disk=True),
+        "small-disk": lambda: small_files(disk, chosen.files, chosen.runs, random_only=False),
         "small": lambda: small_files(tmpfs, chosen.files, chosen.runs, random_only=False),
         "random": lambda: small_files(tmpfs, chosen.files, chosen.runs, random_only=True),
         "verify": lambda: verify(tmpfs, chosen.files // 4, large // 2, chosen.runs),
