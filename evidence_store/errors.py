@@ -56,6 +56,18 @@ class DiscrepancyError(EvidenceError):
     code = "E220"
 
 
+class ProofError(EvidenceError):
+    """A proof, a signature or a checkpoint does not hold."""
+
+    code = "E240"
+
+
+class LedgerAlteredError(EvidenceError):
+    """The ledger's own records disagree: it refuses to sign over them."""
+
+    code = "E250"
+
+
 class NotFoundError(EvidenceError):
     """No such case, item, version or object."""
 

@@ -5,6 +5,7 @@ nothing of how a name is allocated; that is the catalog's part.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -146,6 +147,68 @@ class PersonCode:
         if str(code) != text:
             raise MalformedError(f"person: expected {code}, found {text[:80]!r}")
         return code
+
+
+_AUTHORITY = r"[a-z0-9]+(?:-[a-z0-9]+)*"
+_AUTHORITY_CHARACTERS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AuthorityId:
+    """An authority within its State, as in `police-directorate`."""
+
+    value: str
+
+    def __post_init__(self) -> None:
+        _match(_AUTHORITY, self.value, "authority: expected the form police-directorate")
+        if len(self.value) > _AUTHORITY_CHARACTERS_MAX:
+            raise MalformedError("authority: expected at most 64 characters")
+
+    def __str__(self) -> str:
+        return self.value
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The identifier made from an authority's name: `Policijska uprava` → `policijska-uprava`.
+
+        Raises:
+            MalformedError: if the name has no letter or digit that can be spelled in ASCII.
+        """
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+        return cls("-".join(re.findall(r"[a-z0-9]+", plain))[:_AUTHORITY_CHARACTERS_MAX].strip("-"))
+
+
+ROOT = AuthorityId("root")  # nobody acts as it: its key registers and revokes the others
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class KeyId:
+    """A signing key, as in `SI/police-directorate/1`: State, authority, serial."""
+
+    state: StateCode
+    authority: AuthorityId
+    serial: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.serial < SERIAL_MAX:
+            raise MalformedError(f"key: the serial {self.serial} is not between 1 and 10^12-1")
+
+    def __str__(self) -> str:
+        return f"{self.state}/{self.authority}/{self.serial}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a key identifier.
+
+        Raises:
+            MalformedError: on anything `str()` of a key identifier would not have written.
+        """
+        found = _match(
+            rf"([A-Z]{{2}})/({_AUTHORITY})/([1-9][0-9]{{0,11}})",
+            text,
+            "key: expected the form SI/police-directorate/1",
+        )
+        return cls(StateCode(found[1]), AuthorityId(found[2]), int(found[3]))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,0 +1,84 @@
+"""Canonical JSON (RFC 8785), narrowed to what three languages read alike: `docs/format.md`, 9.
+
+Strings, booleans, null, arrays, objects with ASCII names, whole numbers below 2^53. Whoever
+verifies hashes the bytes as they were stored; nothing is ever written anew in order to verify.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import NoReturn
+
+import rfc8785
+
+from evidence_store.errors import MalformedError
+
+Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
+INTEGER_MAX = 2**53 - 1
+DEPTH_MAX = 16
+
+
+def canonical(value: Mapping[str, Json]) -> bytes:
+    """The one spelling of an object.
+
+    Raises:
+        MalformedError: if it holds anything that the narrowed form does not have.
+    """
+    _check(value, DEPTH_MAX)
+    try:
+        return rfc8785.dumps(dict(value))
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
+        raise MalformedError("canonical JSON: expected text in UTF-8 and whole numbers") from None
+
+
+def parse_canonical(content: bytes, what: str) -> dict[str, Json]:
+    """The object that these bytes spell.
+
+    Raises:
+        MalformedError: if they spell none, or in another way than `canonical` does.
+    """
+    try:
+        value = json.loads(
+            content.decode(),
+            object_pairs_hook=_unambiguous,
+            parse_float=_refuse,
+            parse_constant=_refuse,
+        )
+        if isinstance(value, dict) and canonical(value) == content:
+            return value
+    except (ValueError, RecursionError):
+        pass
+    raise MalformedError(f"{what}: expected canonical JSON, an object")
+
+
+def _check(value: object, depth: int) -> None:
+    if depth == 0:
+        raise MalformedError("canonical JSON: nested too deeply")
+    match value:
+        case None | bool() | str():
+            return
+        case int() if abs(value) <= INTEGER_MAX:
+            return
+        case list():
+            for each in value:
+                _check(each, depth - 1)
+        case Mapping():
+            for name, each in value.items():
+                if not isinstance(name, str) or not name.isascii():
+                    raise MalformedError("canonical JSON: expected names in ASCII")
+                _check(each, depth - 1)
+        case _:
+            raise MalformedError(
+                f"canonical JSON: expected text, whole numbers, lists and objects, found "
+                f"{type(value).__name__}"
+            )
+
+
+def _unambiguous(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
+
+
+def _refuse(_: str) -> NoReturn:
+    raise ValueError
