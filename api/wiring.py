@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, TypeVar
 from api import settings as configuration
 from api.settings import Settings
 from evidence_store.age.x25519 import X25519Recipient
+from evidence_store.authorities import Log, found, log_of
 from evidence_store.errors import ConflictError, NotFoundError, SettingsError
-from evidence_store.identifiers import StateCode
-from evidence_store.ports import Clock, ObjectStore
+from evidence_store.identifiers import AuthorityId, StateCode
+from evidence_store.ledger_port import TileStore
+from evidence_store.ports import Clock, ObjectStore, Randomness
 from evidence_store.vault import Vault
 from ingest.extraction.supervisor import Extractor, Limits
 from storage.keys.keyfile import KeyFile
+from storage.keys.signing import SigningFolder
+from storage.ledger.files import TileFolder
 from storage.objects.filesystem import FilesystemObjectStore
 
 if TYPE_CHECKING:
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 __all__ = ["Instance", "KeyFile", "Passphrase"]
 PRIVATE = 0o700
+SIGNING = Path("keys", "signing")
+LEDGER = Path("ledger")
+ORIGIN_HOST = "evidence-log.invalid"  # reserved (RFC 6761): a name, not an address
 Passphrase = Callable[[], bytes]
 
 
@@ -55,11 +62,18 @@ class Instance:
     objects: ObjectStore
     keyring: KeyFile
     clock: Clock
+    signing: SigningFolder
+    tiles: TileStore
 
     @property
     def vault(self) -> Vault:
         """The one way to evidence bytes."""
-        return Vault(self.objects, self.keyring, secrets.token_bytes)
+        return Vault(self.objects, self.keyring, self.random)
+
+    @property
+    def random(self) -> Randomness:
+        """Where keys and salts come from."""
+        return secrets.token_bytes
 
     def close(self) -> None:
         """Let go of the catalog's connections."""
@@ -79,13 +93,16 @@ def open_instance(home: Path, ask: Passphrase) -> Instance:
     url = database_url(home, settings)
     if not home.is_dir() or revision_of(url) is None:
         raise SettingsError(f"{home}: there is no instance here; run `evidence init` first")
+    keyring = key_file(home, settings, ask)
     return Instance(
         home=home,
         settings=settings,
         catalog=open_catalog(url, busy_seconds=settings.database_busy_seconds),
         objects=_object_store(home, settings),
-        keyring=key_file(home, settings, ask),
+        keyring=keyring,
         clock=SystemClock(),
+        signing=SigningFolder(home / SIGNING, keyring),
+        tiles=TileFolder(home / LEDGER),
     )
 
 
@@ -105,7 +122,7 @@ def start_extractor(home: Path) -> Extractor:
 def create_instance(
     home: Path, state: StateCode, authority: str, passphrase: Passphrase | None
 ) -> KeyFile:
-    """Make an instance: home, key, object store, and the catalog last; returns its key file.
+    """Make an instance: home, keys, object store, catalog and log; returns its key file.
 
     The catalog makes it an instance, so one that was cut short is made whole by a second call.
 
@@ -126,8 +143,26 @@ def create_instance(
     _create_object_store(home, settings)
     now = SystemClock().now()
     busy_seconds = settings.database_busy_seconds
-    create_catalog(url, state, authority, now, busy_seconds=busy_seconds).close()
+    AuthorityId.named(authority)  # refused now rather than when the catalog is there
+    with closing(create_catalog(url, state, authority, now, busy_seconds=busy_seconds)) as catalog:
+        found_log(catalog, SigningFolder(home / SIGNING, keys))
     return keys
+
+
+def found_log(catalog: "SqlCatalog", signing: SigningFolder) -> Log:
+    """The catalog's log; founded now if it never was, or was cut short.
+
+    Raises:
+        KeyUnavailableError: if the key file cannot be opened.
+        CatalogBusyError, NoSpaceError: nothing was founded.
+    """
+    with catalog.read() as reader:
+        if reader.ledger.controls("genesis"):
+            return log_of(reader)
+        state, authority = reader.state(), AuthorityId.named(reader.authority())
+    origin = f"{ORIGIN_HOST}/{str(state).lower()}/{authority}/{secrets.token_hex(4)}"
+    vkeys = [each.key for each in signing.log_signers(origin)]
+    return found(catalog, signing, SystemClock(), origin, vkeys)
 
 
 def migrate_catalog(home: Path) -> tuple[str | None, str | None]:

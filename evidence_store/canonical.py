@@ -55,22 +55,26 @@ def _check(value: object, depth: int) -> None:
         raise MalformedError("canonical JSON: nested too deeply")
     match value:
         case None | bool() | str():
-            return
+            pass
         case int() if abs(value) <= INTEGER_MAX:
-            return
+            pass
         case list():
             for each in value:
                 _check(each, depth - 1)
         case Mapping():
-            for name, each in value.items():
-                if not isinstance(name, str) or not name.isascii():
-                    raise MalformedError("canonical JSON: expected names in ASCII")
+            _check_names(value)
+            for each in value.values():
                 _check(each, depth - 1)
         case _:
             raise MalformedError(
                 f"canonical JSON: expected text, whole numbers, lists and objects, found "
                 f"{type(value).__name__}"
             )
+
+
+def _check_names(value: Mapping[object, object]) -> None:
+    if not all(isinstance(name, str) and name.isascii() for name in value):
+        raise MalformedError("canonical JSON: expected names in ASCII")
 
 
 def _unambiguous(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -6,11 +6,13 @@ The effects are in the order of `intake`: durable first, then one transaction.
 
 from dataclasses import dataclass
 
+from evidence_store import acts
 from evidence_store.errors import ConflictError, NotFoundError
 from evidence_store.identifiers import Ern
 from evidence_store.intake import Content
 from evidence_store.item import ItemStatus, Version, VersionType
-from evidence_store.ports import Catalog, CatalogReader, Clock
+from evidence_store.ports import Catalog, CatalogReader
+from evidence_store.recording import Recorder
 from evidence_store.vault import Vault
 
 
@@ -26,7 +28,7 @@ class Derivation:
 
 
 def add_version(
-    catalog: Catalog, vault: Vault, clock: Clock, derivation: Derivation, content: Content
+    catalog: Catalog, vault: Vault, recorder: Recorder, derivation: Derivation, content: Content
 ) -> Version:
     """Make a further version of an item durable and enter it under the next number.
 
@@ -47,7 +49,7 @@ def add_version(
             fingerprint=content.fingerprint,
             object_name=content.sealing.writer.name,
             media_type=content.media_type,
-            added_at=clock.now(),
+            added_at=recorder.clock.now(),
             derived_from=derivation.derived_from,
             method=derivation.method,
             language=derivation.language,
@@ -55,6 +57,7 @@ def add_version(
         )
         writer.add_sealed([content.sealing.sealed(content.fingerprint)])
         writer.add_versions([(version, claims)])
+        recorder.record(writer, [acts.version_added(version)])
     return version
 
 

@@ -6,7 +6,7 @@ never a reference to bytes that are not there:
 1. content was read once, digested and sealed into writers (by `ingest`);
 2. what is already stored is let go of again, after re-reading that it still is intact;
 3. the rest is made durable, all with one flush;
-4. one transaction allocates ERNs and enters items, objects and versions.
+4. one transaction allocates ERNs and enters items, objects, versions and their signed events.
 
 An arrival is acknowledged when `register` returns. The source key makes it
 idempotent: a retry, a second run or a run at the same time finds the item there.
@@ -18,12 +18,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from evidence_store import acts
 from evidence_store.claims import ClaimSet
 from evidence_store.digest import Algorithm, Digest, Fingerprint
 from evidence_store.errors import FixityError
 from evidence_store.identifiers import CaseId, Ern, ObjectName
 from evidence_store.item import Asserted, Item, ItemStatus, SealedObject, Version, VersionType
-from evidence_store.ports import Catalog, CatalogWriter, Clock, ObjectWriter
+from evidence_store.ledger.event import Draft
+from evidence_store.ports import Catalog, CatalogWriter, ObjectWriter
+from evidence_store.recording import Recorder
 from evidence_store.vault import Sealing, Vault
 from evidence_store.verification import Outcome, stated_digest_error, verify_stored
 
@@ -98,7 +101,7 @@ class Intake:
 
     catalog: Catalog
     vault: Vault
-    clock: Clock
+    recorder: Recorder
     case_id: CaseId
     _intact: dict[ObjectName, None] = field(default_factory=dict)
 
@@ -188,14 +191,18 @@ class Intake:
         # Somebody may have registered the same sources since we looked; from now on nobody can.
         known = {**known, **writer.erns_of(entry.arrival.source_key for entry in entries)}
         entries = [entry for entry in entries if entry.arrival.source_key not in known]
-        now = self.clock.now()
+        now = self.recorder.clock.now()
         erns = writer.allocate(now.year, len(entries)) if entries else ()
         named = list(zip(erns, entries, strict=True))
-        writer.add_items([entry.item(ern, self.case_id, now) for ern, entry in named])
+        items = [entry.item(ern, self.case_id, now) for ern, entry in named]
+        versions = [entry.version(ern, now) for ern, entry in named]
+        writer.add_items(items)
         made_now = {each.content.sealing.writer.name for each in arrivals}
         fresh = {each.sealed.name: each.sealed for each in entries if each.sealed.name in made_now}
         writer.add_sealed(list(fresh.values()))
-        writer.add_versions([(entry.version(ern, now), entry.claims) for ern, entry in named])
+        claims = [entry.claims for entry in entries]
+        writer.add_versions(list(zip(versions, claims, strict=True)))
+        self.recorder.record(writer, _drafts(items, versions))
         made = {id(entry.arrival): entry.status for entry in entries}
         known = {**known, **{entry.arrival.source_key: ern for ern, entry in named}}
         return [
@@ -208,7 +215,9 @@ class Intake:
         ]
 
 
-def register_exhibit(catalog: Catalog, clock: Clock, case_id: CaseId, asserted: Asserted) -> Item:
+def register_exhibit(
+    catalog: Catalog, recorder: Recorder, case_id: CaseId, asserted: Asserted
+) -> Item:
     """Register a physical exhibit: an item without bytes, known by its seals and condition.
 
     Raises:
@@ -217,11 +226,21 @@ def register_exhibit(catalog: Catalog, clock: Clock, case_id: CaseId, asserted: 
     """
     with catalog.write() as writer:
         writer.case(case_id)
-        now = clock.now()
+        now = recorder.clock.now()
         (ern,) = writer.allocate(now.year, 1)
         item = Item(ern, case_id, ItemStatus.REGISTERED, asserted, now)
         writer.add_items([item])
+        recorder.record(writer, [acts.registered(item)])
     return item
+
+
+def _drafts(items: Sequence[Item], versions: Sequence[Version]) -> Sequence[Draft]:
+    drafts = []
+    for item, version in zip(items, versions, strict=True):
+        drafts.append(acts.registered(item, version))
+        if item.status is ItemStatus.QUARANTINED:
+            drafts.append(acts.quarantined(item))
+    return drafts
 
 
 @dataclass(frozen=True, slots=True)

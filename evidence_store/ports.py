@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from evidence_store.digest import Digest
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, Role, StateCode
 from evidence_store.item import Case, Item, Person, SealedObject, Version
+from evidence_store.ledger_port import LedgerReader, LedgerWriter
 
 
 class Clock(Protocol):
@@ -215,6 +216,11 @@ class Page(Generic[T]):
 class CatalogReader(Protocol):
     """A consistent view of the catalog. Every list goes by cursor; nothing scans the whole."""
 
+    @property
+    def ledger(self) -> LedgerReader:
+        """The ledger's part of it."""
+        ...
+
     def state(self) -> StateCode:
         """The State whose catalog this is."""
         ...
@@ -324,6 +330,11 @@ class CatalogReader(Protocol):
 
 class CatalogWriter(CatalogReader, Protocol):
     """A transaction. Nobody else writes while it lasts; it sees what it wrote."""
+
+    @property
+    def ledger(self) -> LedgerWriter:
+        """The ledger's part of it."""
+        ...
 
     def open_case(self, title: str, reference: str | None, opened_at: datetime) -> Case:
         """Open a case under the next free identifier.

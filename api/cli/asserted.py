@@ -14,13 +14,21 @@ import typer
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from evidence_store.errors import MalformedError
-from evidence_store.identifiers import PersonCode, Role
+from evidence_store.identifiers import AuthorityId, PersonCode, Role
 from evidence_store.item import Asserted
 from evidence_store.kinds import EvidenceKind, FieldValue, checked_fields, field_from_text, stated
 from evidence_store.moment import UNKNOWN, Moment
 from evidence_store.ports import Catalog
 from evidence_store.provider import ProviderTerms, Purpose
 
+AsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="AUTHORITY",
+        help="The authority that acts, as in police-directorate; by default this instance's.",
+    ),
+]
 CaseOption = Annotated[str, typer.Option(help="The case, as in SI-CASE-0001.")]
 MethodOption = Annotated[
     str, typer.Option(help="How it was collected: tool, version, procedure; or 'unknown'.")
@@ -202,3 +210,12 @@ def _collector(catalog: Catalog, text: str) -> PersonCode:
 
 
 DEFAULT_STATED = UNKNOWN  # for what an officer may leave out: recorded as not known
+
+
+def acting(authority: str | None) -> AuthorityId | None:
+    """The authority that was named, if one was.
+
+    Raises:
+        MalformedError: if it is not the form of one.
+    """
+    return None if authority is None else AuthorityId(authority)

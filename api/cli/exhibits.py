@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
+from api import ledger
 from api.cli import asserted
 from api.cli.context import shared
+from api.cli.receipts import last_receipt
 from api.cli.show import item_detail
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import CaseId
@@ -34,6 +36,7 @@ def register(  # noqa: PLR0913 - one parameter for each thing an officer states
     field: asserted.FieldOption = None,
     metadata: asserted.MetadataOption = None,
     terms: asserted.TermsOption = None,
+    authority: asserted.AsOption = None,
 ) -> None:
     """Register a physical exhibit under an ERN of its own."""
     here = shared(context)
@@ -61,10 +64,12 @@ def register(  # noqa: PLR0913 - one parameter for each thing an officer states
     case_id = CaseId.parse(case)
     with instance.catalog.read() as reader:
         reader.case(case_id)
+    recorder = ledger.recorder(instance, asserted.acting(authority))
     item = register_exhibit(
-        instance.catalog, instance.clock, case_id, statement.asserted(instance.catalog)
+        instance.catalog, recorder, case_id, statement.asserted(instance.catalog)
     )
-    here.output.record(item_detail(item), f"{item.ern}  sealed {', '.join(seal)}")
+    row = {**item_detail(item), "receipt": last_receipt(instance, item.ern)}
+    here.output.record(row, f"{item.ern}  sealed {', '.join(seal)}")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -18,6 +18,8 @@ class Exit(IntEnum):
 _OF_ERROR: tuple[tuple[type[errors.EvidenceError], Exit], ...] = (
     (errors.FixityError, Exit.INTEGRITY),
     (errors.DiscrepancyError, Exit.INTEGRITY),
+    (errors.ProofError, Exit.INTEGRITY),
+    (errors.LedgerAlteredError, Exit.INTEGRITY),
     (errors.SourceChangedError, Exit.AGAIN),
     (errors.UnsupportedSourceError, Exit.AGAIN),
     (errors.UnavailableError, Exit.AGAIN),

@@ -11,15 +11,18 @@ from typing import Annotated
 
 import typer
 
+from api import ledger
 from api.cli import asserted
 from api.cli.context import shared
 from api.cli.exits import Exit, exit_of, worst
 from api.cli.output import Json, Output, name_fields
 from api.cli.progress import Progress
+from api.cli.receipts import PENDING, SEALED
+from api.wiring import Instance
 from evidence_store import manifest as manifests
 from evidence_store.digest import Digest
 from evidence_store.errors import EvidenceError, MalformedError
-from evidence_store.identifiers import CaseId
+from evidence_store.identifiers import CaseId, Ern
 from evidence_store.intake import Intake, IntakeStatus
 from evidence_store.kinds import EvidenceKind
 from ingest.pipeline import Order, Pipeline, Result
@@ -27,6 +30,7 @@ from ingest.sources import Refused, Source, walk
 from ingest.stated import Stated
 
 SWITCH_SECONDS = 0.05
+FETCH = "evidence log prove ERN"
 
 
 def ingest(  # noqa: PLR0913 - one parameter for each thing an officer states
@@ -56,6 +60,11 @@ def ingest(  # noqa: PLR0913 - one parameter for each thing an officer states
     sha256: Annotated[
         str | None, typer.Option(help="The sender's SHA-256 of a single file.")
     ] = None,
+    receipts: Annotated[
+        Path | None,
+        typer.Option(help="A folder for the proofs that the log holds each item.", file_okay=False),
+    ] = None,
+    authority: asserted.AsOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be taken in.")
     ] = False,
@@ -94,8 +103,9 @@ def ingest(  # noqa: PLR0913 - one parameter for each thing an officer states
     if dry_run:
         return _show(here.output, sources)
     order = Order(statement.asserted(instance.catalog), infer_kind=stated_kind is None)
-    intake = Intake(instance.catalog, instance.vault, instance.clock, case_id)
-    tally = _Tally(here.output)
+    recorder = ledger.recorder(instance, asserted.acting(authority))
+    intake = Intake(instance.catalog, instance.vault, recorder, case_id)
+    tally = _Tally(here.output, keeps_erns=receipts is not None)
     # The threads of an intake release the interpreter lock themselves, again and again; taking it
     # from each other every 5 ms besides costs a tenth of the time with many small files.
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -108,14 +118,30 @@ def ingest(  # noqa: PLR0913 - one parameter for each thing an officer states
                     progress.advance(result)
         except KeyboardInterrupt:
             tally.interrupted = True
-    return tally.close(pipeline.stopped_by)
+    return tally.close(pipeline.stopped_by, _settled(instance, tally, receipts))
+
+
+def _settled(instance: Instance, tally: "_Tally", receipts: Path | None) -> dict[str, Json]:
+    """What the log says of the items just taken in; their proofs go into `receipts`."""
+    problem = ledger.settle(instance)
+    if receipts is not None:
+        receipts.mkdir(parents=True, exist_ok=True)
+        for ern in tally.erns:
+            for receipt in ledger.receipts(instance, ern):
+                if receipt.proof is not None:
+                    name = f"{ern}-{receipt.recorded.seq}.tlog-proof"
+                    (receipts / name).write_text(str(receipt.proof), encoding="utf-8")
+    found: dict[str, Json] = {"status": SEALED if problem is None else PENDING}
+    return found if problem is None else {**found, "waits_for": problem, "fetch": FETCH}
 
 
 class _Tally:
     """Prints a line for each result, counts them, and closes with the summary."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, *, keeps_erns: bool) -> None:
+        self._keeps_erns = keeps_erns
         self.interrupted = False
+        self.erns: list[Ern] = []
         self._output = output
         self._counts: Counter[IntakeStatus] = Counter()
         self._bytes = 0
@@ -124,13 +150,15 @@ class _Tally:
 
     def add(self, result: Result) -> None:
         self._counts[result.status] += 1
+        if result.ern is not None and self._keeps_erns:
+            self.erns.append(result.ern)
         if result.fingerprint is not None:
             self._bytes += result.fingerprint.size_bytes
         if result.error is not None:
             self._exits.add(exit_of(result.error))
         self._output.record(_fields(result), _text(result))
 
-    def close(self, stopped_by: EvidenceError | None) -> Exit:
+    def close(self, stopped_by: EvidenceError | None, receipt: dict[str, Json]) -> Exit:
         seconds = round(time.monotonic() - self._started, 3)
         counts = {status.value: self._counts[status] for status in IntakeStatus}
         summary: dict[str, Json] = {
@@ -138,6 +166,7 @@ class _Tally:
             "files": self._counts.total(),
             "bytes": self._bytes,
             "seconds": seconds,
+            "receipt": receipt,
             "interrupted": self.interrupted,
             "stopped_by": None if stopped_by is None else f"{stopped_by.code}: {stopped_by}",
         }

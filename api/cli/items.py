@@ -5,10 +5,14 @@ from typing import Annotated
 
 import typer
 
+from api import ledger
+from api.cli.asserted import AsOption, acting
 from api.cli.context import shared
 from api.cli.output import Json
 from api.cli.paging import AfterOption, LimitOption, paged
+from api.cli.receipts import last_receipt
 from api.cli.show import claim_set, item_detail, item_row, version_row
+from evidence_store import acts
 from evidence_store.errors import EvidenceError
 from evidence_store.identifiers import CaseId, Ern
 from evidence_store.item import Item, Version
@@ -58,14 +62,19 @@ def void(
     context: typer.Context,
     ern: ErnArgument,
     reason: Annotated[str, typer.Option(help="Why the number must not be used.")],
+    authority: AsOption = None,
 ) -> None:
     """Declare an ERN void, for ever. What is stored under it stays stored."""
     here = shared(context)
     wanted = Ern.parse(ern)
     reason = stated(reason, "reason")
-    with here.instance().catalog.write() as writer:
+    instance = here.instance()
+    recorder = ledger.recorder(instance, acting(authority))
+    with instance.catalog.write() as writer:
         item = writer.void(wanted, reason)
-    here.output.record(item_detail(item), f"{item.ern} is void: {reason}")
+        recorder.record(writer, [acts.voided(wanted, reason)])
+    row = {**item_detail(item), "receipt": last_receipt(instance, wanted)}
+    here.output.record(row, f"{item.ern} is void: {reason}")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from api.cli import (
+    authority,
     cases,
     check,
     doctor,
@@ -22,6 +23,7 @@ from api.cli import (
     ingest,
     items,
     keys,
+    log,
     setup,
     verify,
     versions,
@@ -73,6 +75,8 @@ fetch.add_to(app)
 verify.add_to(app)
 check.add_to(app)
 keys.add_to(app)
+authority.add_to(app)
+log.add_to(app)
 doctor.add_to(app)
 
 

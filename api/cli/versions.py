@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
-from api.cli.asserted import MethodOption
+from api import ledger
+from api.cli.asserted import AsOption, MethodOption, acting
 from api.cli.context import shared
 from api.cli.items import ErnArgument
+from api.cli.output import Json
+from api.cli.receipts import last_receipt
 from api.cli.show import version_row
 from evidence_store.derivation import Derivation, add_version
 from evidence_store.errors import MalformedError
@@ -32,6 +35,7 @@ def add(
     method: MethodOption,
     derived_from: Annotated[int, typer.Option(min=1, help="The version it was made from.")] = 1,
     language: Annotated[str | None, typer.Option(help="Of a translation or transcript.")] = None,
+    authority: AsOption = None,
 ) -> None:
     """Add a version to an item."""
     here = shared(context)
@@ -48,12 +52,14 @@ def add(
     source = Source(absolute(path), path, file.stat().st_size)
     read = read_ahead(instance.vault, extractor, OnePass(), source)
     try:
+        recorder = ledger.recorder(instance, acting(authority))
         version = add_version(
-            instance.catalog, instance.vault, instance.clock, derivation, read.content()
+            instance.catalog, instance.vault, recorder, derivation, read.content()
         )
     finally:
         read.discard()
-    row = {"ern": ern, **version_row(version)}
+    receipt = last_receipt(instance, derivation.ern)
+    row: dict[str, Json] = {"ern": ern, **version_row(version), "receipt": receipt}
     here.output.record(row, f"{ern} version {version.number} ({version.type})")
 
 

@@ -5,19 +5,18 @@ fails when a way to read is added here that it does not know.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Select, select, tuple_
+from sqlalchemy import Column, select, tuple_
 
 from evidence_store.digest import Algorithm, Digest
-from evidence_store.errors import EvidenceError, MalformedError, NotFoundError
+from evidence_store.errors import MalformedError
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, StateCode
 from evidence_store.item import Case, Item, Person, SealedObject, Version
 from evidence_store.ports import Page
 from storage.catalog import ordering, spelling
-from storage.catalog.faults import translated
+from storage.catalog.ledger_reader import SqlLedgerReader
+from storage.catalog.queries import Queries, parts
 from storage.catalog.spelling import Found, read_back
 from storage.catalog.tables import (
     CaseRow,
@@ -31,7 +30,6 @@ from storage.catalog.tables import (
 
 T = TypeVar("T")
 LIMIT_MAX = 1000
-VALUES_MAX = 500  # in one IN list; the databases allow more, but prepare each length anew
 INSTALLATION = table_of(InstallationRow)
 CASE = table_of(CaseRow)
 PERSON = table_of(PersonRow)
@@ -42,13 +40,13 @@ _VERSION_WITHOUT_CLAIMS = [column for column in VERSION.c if column.name != "cla
 _VERSION_ORDER = (VERSION.c.ern_key, VERSION.c.number)
 
 
-class SqlCatalogReader:
+class SqlCatalogReader(Queries):
     """Implements `evidence_store.ports.CatalogReader` on one connection, in its transaction."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.refusal: EvidenceError | None = None
-        """The database's first refusal. PostgreSQL keeps nothing of a transaction that had one."""
+    @property
+    def ledger(self) -> SqlLedgerReader:
+        """See `CatalogReader.ledger`."""
+        return SqlLedgerReader(self)
 
     def state(self) -> StateCode:
         """See `CatalogReader.state`."""
@@ -63,24 +61,24 @@ class SqlCatalogReader:
         """See `CatalogReader.case`."""
         query = select(CASE).where(CASE.c.case_key == ordering.case_key(case_id))
         missing = f"there is no case {case_id}; `evidence case list` shows them"
-        return self._one(query, spelling.case_of, missing)
+        return self.one(query, spelling.case_of, missing)
 
     def cases(self, *, after: str | None = None, limit: int = 100) -> Page[Case]:
         """See `CatalogReader.cases`."""
         query = select(CASE).where(CASE.c.case_key > ordering.case_behind(after))
         query = query.order_by(CASE.c.case_key).limit(_checked(limit) + 1)
-        cases = self._all(query, spelling.case_of)
+        cases = self.all(query, spelling.case_of)
         return _page(cases, limit, lambda case: str(case.case_id))
 
     def person(self, code: PersonCode) -> Person:
         """See `CatalogReader.person`."""
         query = select(PERSON).where(PERSON.c.code_key == ordering.person_key(code))
-        return self._one(query, spelling.person_of, f"there is no person {code}")
+        return self.one(query, spelling.person_of, f"there is no person {code}")
 
     def item(self, ern: Ern) -> Item:
         """See `CatalogReader.item`."""
         query = select(ITEM).where(ITEM.c.ern_key == ordering.ern_key(ern))
-        return self._one(query, spelling.item_of, f"there is no item {ern}")
+        return self.one(query, spelling.item_of, f"there is no item {ern}")
 
     def items(
         self, *, case_id: CaseId | None = None, after: str | None = None, limit: int = 100
@@ -90,12 +88,12 @@ class SqlCatalogReader:
         if case_id is not None:
             query = query.where(ITEM.c.case_key == ordering.case_key(case_id))
         query = query.order_by(ITEM.c.ern_key).limit(_checked(limit) + 1)
-        return _page(self._all(query, spelling.item_of), limit, lambda item: str(item.ern))
+        return _page(self.all(query, spelling.item_of), limit, lambda item: str(item.ern))
 
     def versions(self, ern: Ern) -> Sequence[Version]:
         """See `CatalogReader.versions`."""
         query = select(*_VERSION_WITHOUT_CLAIMS).where(VERSION.c.ern_key == ordering.ern_key(ern))
-        return self._all(query.order_by(VERSION.c.number), spelling.version_of)
+        return self.all(query.order_by(VERSION.c.number), spelling.version_of)
 
     def held(
         self, *, after: str | None = None, limit: int = 100
@@ -107,7 +105,7 @@ class SqlCatalogReader:
             .order_by(*_VERSION_ORDER)
             .limit(_checked(limit) + 1)
         )
-        versions = self._all(query, spelling.version_of)
+        versions = self.all(query, spelling.version_of)
         names = {version.object_name: None for version in versions}
         objects = {
             sealed.name: sealed
@@ -121,29 +119,29 @@ class SqlCatalogReader:
         query = select(VERSION.c.claims).where(
             VERSION.c.ern_key == ordering.ern_key(ern), VERSION.c.number == number
         )
-        return self._one(query, lambda row: bytes(row.claims), f"{ern} has no version {number}")
+        return self.one(query, lambda row: bytes(row.claims), f"{ern} has no version {number}")
 
     def versions_with(self, digest: Digest, *, limit: int = 100) -> Sequence[Version]:
         """See `CatalogReader.versions_with`."""
         column = VERSION.c.sha256 if digest.algorithm is Algorithm.SHA256 else VERSION.c.blake3
         query = select(*_VERSION_WITHOUT_CLAIMS).where(column == digest.value)
         query = query.order_by(*_VERSION_ORDER).limit(_checked(limit))
-        return self._all(query, spelling.version_of)
+        return self.all(query, spelling.version_of)
 
     def erns_of(self, source_keys: Iterable[bytes]) -> Mapping[bytes, Ern]:
         """See `CatalogReader.erns_of`."""
         found: dict[bytes, Ern] = {}
-        for keys in _parts(source_keys):
+        for keys in parts(source_keys):
             query = select(ITEM.c.source_key, ITEM.c.ern_key).where(ITEM.c.source_key.in_(keys))
             found.update(
-                self._all(query, lambda row: (bytes(row.source_key), ordering.ern_of(row.ern_key)))
+                self.all(query, lambda row: (bytes(row.source_key), ordering.ern_of(row.ern_key)))
             )
         return found
 
     def sealed(self, name: ObjectName) -> SealedObject:
         """See `CatalogReader.sealed`."""
         query = select(OBJECT).where(OBJECT.c.name == name.value)
-        return self._one(query, spelling.sealed_of, f"the catalog does not know an object {name}")
+        return self.one(query, spelling.sealed_of, f"the catalog does not know an object {name}")
 
     def sealed_with(self, digests: Iterable[Digest]) -> Mapping[Digest, SealedObject]:
         """See `CatalogReader.sealed_with`."""
@@ -160,7 +158,7 @@ class SqlCatalogReader:
         if recipient is not None:
             query = query.where(OBJECT.c.recipient == recipient)
         query = query.order_by(OBJECT.c.name).limit(_checked(limit))
-        return self._all(query, spelling.sealed_of)
+        return self.all(query, spelling.sealed_of)
 
     def recipients(self) -> Sequence[str]:
         """See `CatalogReader.recipients`."""
@@ -168,7 +166,7 @@ class SqlCatalogReader:
         found: list[str] = []
         while True:  # from one to the next along the index, not over every object
             query = select(recipient).where(recipient > (found[-1] if found else ordering.FIRST))
-            following = self._all(query.order_by(recipient).limit(1), lambda row: str(row[0]))
+            following = self.all(query.order_by(recipient).limit(1), lambda row: str(row[0]))
             if not following:
                 return found
             found += following
@@ -176,41 +174,20 @@ class SqlCatalogReader:
     def last_registered(self) -> Item | None:
         """See `CatalogReader.last_registered`."""
         query = select(ITEM).order_by(ITEM.c.ern_key.desc()).limit(1)
-        return next(iter(self._all(query, spelling.item_of)), None)
+        return next(iter(self.all(query, spelling.item_of)), None)
 
     def _installation(self) -> Found:
         query = select(INSTALLATION).where(INSTALLATION.c.id == 1)
         missing = "catalog: it belongs to no State; `evidence init` was cut short"
-        return self._one(query, lambda row: row, missing)
+        return self.one(query, lambda row: row, missing)
 
     def _in(
         self, column: Column[Any], values: Iterable[object], *order: Column[Any]
     ) -> Iterator[SealedObject]:
         """The objects whose column has one of these values, ordered within each value."""
-        for part in _parts(values):
+        for part in parts(values):
             query = select(OBJECT).where(column.in_(part)).order_by(column, *order)
-            yield from self._all(query, spelling.sealed_of)
-
-    def _one(self, query: Select[Any], value_of: Callable[[Found], T], missing: str) -> T:
-        values = self._all(query, value_of)
-        if not values:
-            raise NotFoundError(missing)
-        return values[0]
-
-    def _all(self, query: Select[Any], value_of: Callable[[Found], T]) -> list[T]:
-        with self._answered():
-            rows = self._connection.execute(query).all()
-        return read_back(value_of, rows)
-
-    @contextmanager
-    def _answered(self) -> Iterator[None]:
-        """Here and not around the transaction, so that a caller meets our errors within it too."""
-        try:
-            with translated():
-                yield
-        except EvidenceError as error:
-            self.refusal = self.refusal or error
-            raise
+            yield from self.all(query, spelling.sealed_of)
 
 
 def _checked(limit: int) -> int:
@@ -224,9 +201,3 @@ def _page(entries: Sequence[T], limit: int, cursor: Callable[[T], str]) -> Page[
     if len(entries) <= limit:
         return Page(entries, None)
     return Page(entries[:limit], cursor(entries[limit - 1]))
-
-
-def _parts(values: Iterable[T]) -> Iterator[list[T]]:
-    iterator = iter(values)
-    while part := list(islice(iterator, VALUES_MAX)):
-        yield part

@@ -27,11 +27,13 @@ from evidence_store.item import Asserted, ItemStatus, VersionType
 from evidence_store.kinds import EvidenceKind
 from evidence_store.moment import Moment
 from evidence_store.reconciliation import Discrepancy, reconcile
+from evidence_store.recording import Recorder
 from evidence_store.rewrap import rewrap_all
 from evidence_store.vault import Vault
 from evidence_store.verification import Outcome, compare, verify_stored
 from storage.catalog import SqlCatalog, create_catalog
 from storage.objects.memory import MemoryObjectStore
+from tests.signing import POLICE, HeldKeys
 from tests.unit.conftest import Chance, TestKeyring, sealed_into
 
 NOW = datetime(2026, 3, 14, 9, tzinfo=UTC)
@@ -54,7 +56,8 @@ class Desk:
         with catalog.write() as writer:
             self.case_id = writer.open_case("Case", None, NOW).case_id
             self.collector = writer.person_named(Role.COLLECTOR, "A").code
-        self.intake = Intake(catalog, vault, self.clock, self.case_id)
+        self.recorder = Recorder("log.invalid/test", POLICE, HeldKeys(), self.clock, Chance())
+        self.intake = Intake(catalog, vault, self.recorder, self.case_id)
 
     def asserted(self, kind: EvidenceKind = EvidenceKind.PHOTO) -> Asserted:
         fields: dict[str, str | int | bool | list[str]] = {}
@@ -159,7 +162,7 @@ def test_a_damaged_stored_copy_does_not_let_a_good_one_go(
     objects.objects[name] = objects.objects[name][:-1] + b"\0"
     fresh = Desk.__new__(Desk)  # a later run, which remembers nothing
     fresh.__dict__.update(desk.__dict__)
-    fresh.intake = Intake(desk.catalog, desk.vault, desk.clock, desk.case_id)
+    fresh.intake = Intake(desk.catalog, desk.vault, desk.recorder, desk.case_id)
     assert fresh.arrive(("b", b"content"))[0][1] is IntakeStatus.INGESTED
     with desk.catalog.read() as reader:
         newest = reader.sealed_with([fingerprint([b"content"]).sha256])
@@ -216,7 +219,7 @@ def test_a_case_that_is_not_there_takes_nothing_in(desk: Desk, objects: MemoryOb
 
 def test_an_exhibit_is_an_item_without_versions(desk: Desk) -> None:
     asserted = desk.asserted(EvidenceKind.PHYSICAL_EXHIBIT)
-    item = register_exhibit(desk.catalog, desk.clock, desk.case_id, asserted)
+    item = register_exhibit(desk.catalog, desk.recorder, desk.case_id, asserted)
     with desk.catalog.read() as reader:
         assert reader.item(item.ern) == item
         assert reader.versions(item.ern) == []
@@ -232,7 +235,7 @@ def ern(desk: Desk) -> Ern:
 def derive(desk: Desk, ern: Ern, content: bytes, derived_from: int = 1) -> int:
     derivation = Derivation(ern, VersionType.REDACTED, derived_from, "by hand")
     return add_version(
-        desk.catalog, desk.vault, desk.clock, derivation, desk.content(content)
+        desk.catalog, desk.vault, desk.recorder, derivation, desk.content(content)
     ).number
 
 

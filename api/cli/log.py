@@ -1,0 +1,104 @@
+"""`evidence log`: the transparency log of this instance, its state and its proofs."""
+
+from typing import Annotated
+
+import typer
+
+from api import ledger, wiring
+from api.cli.context import shared
+from api.cli.exits import Exit
+from api.cli.output import Json
+from api.cli.receipts import receipt_fields
+from evidence_store.audit import audit
+from evidence_store.identifiers import Ern
+from evidence_store.ledger_port import Head
+
+commands = typer.Typer(no_args_is_help=True, help="The log that every act is committed to.")
+
+
+@commands.command("status")
+def status(context: typer.Context) -> None:
+    """How large the log is, what waits, and who vouches for it."""
+    here = shared(context)
+    instance = here.instance()
+    log = wiring.found_log(instance.catalog, instance.signing)
+    with instance.catalog.read() as reader:
+        head, sealed = reader.ledger.head(), reader.ledger.sealed_head()
+        pending = reader.ledger.pending()
+    row: dict[str, Json] = {
+        "origin": log.origin,
+        "vkeys": [str(each) for each in log.vkeys],
+        "size": head.size if head else 0,
+        "root": head.root.hex() if head else None,
+        "sealed_size": sealed.size if sealed else 0,
+        "pending": pending,
+        "policy": str(ledger.policy(instance.home, log)),
+    }
+    text = f"{log.origin}\n{row['size']} entries, {row['sealed_size']} sealed, {pending} waiting"
+    here.output.record(row, text)
+
+
+@commands.command("checkpoint")
+def checkpoint(context: typer.Context) -> Exit:
+    """Let the log take in what waits, sign, ask the witnesses; prints the newest checkpoint."""
+    here = shared(context)
+    head = ledger.advance(here.instance())
+    if head is None:
+        here.output.note("the log has no entries yet")
+        return Exit.DONE
+    here.output.record(_head(head), str(head.sealed or head.note))
+    return Exit.DONE if head.sealed else Exit.AGAIN
+
+
+@commands.command("prove")
+def prove(
+    context: typer.Context,
+    ern: Annotated[str, typer.Argument(help="The item, as in SI-2026-000123.")],
+    seq: Annotated[int | None, typer.Option(min=1, help="Only this event.")] = None,
+) -> Exit:
+    """The proofs that the log holds an item's events, against the first sealed checkpoint of each."""
+    here = shared(context)
+    instance = here.instance()
+    wanted = Ern.parse(ern)
+    ledger.settle(instance)
+    pending = False
+    for receipt in ledger.receipts(instance, wanted):
+        if seq is None or receipt.recorded.seq == seq:
+            row = receipt_fields(receipt)
+            pending = pending or receipt.proof is None
+            here.output.record(row, f"{row['seq']} {row['act']}\n{receipt.proof or 'pending'}")
+    return Exit.AGAIN if pending else Exit.DONE
+
+
+@commands.command("audit")
+def audit_log(context: typer.Context) -> Exit:
+    """Check every entry, tile, signature and event of the log against each other."""
+    here = shared(context)
+    instance = here.instance()
+    findings = 0
+    checked = 0
+    for finding in audit(instance.catalog, instance.tiles):
+        if finding.problem is None:
+            checked = finding.checked
+            continue
+        findings += 1
+        row: dict[str, Json] = {"where": finding.where, "problem": finding.problem}
+        here.output.record(row, f"{finding.where}: {finding.problem}")
+    summary: dict[str, Json] = {"summary": {"entries": checked, "problems": findings}}
+    here.output.record(summary, f"{checked} entries, {findings} problems")
+    return Exit.INTEGRITY if findings else Exit.DONE
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.add_typer(commands, name="log")
+
+
+def _head(head: Head) -> dict[str, Json]:
+    return {
+        "size": head.size,
+        "root": head.root.hex(),
+        "made_at": head.made_at.isoformat(),
+        "sealed": head.sealed is not None,
+        "note": str(head.sealed or head.note),
+    }

@@ -1,0 +1,111 @@
+"""An instance's hands in the ledger: who signs, how the log grows, and the proofs it gives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.wiring import Instance, found_log
+from evidence_store.authorities import Log, acting_key
+from evidence_store.errors import SettingsError, UnavailableError
+from evidence_store.identifiers import AuthorityId, Ern
+from evidence_store.ledger.policy import NONE, Policy
+from evidence_store.ledger.proof import LogProof
+from evidence_store.ledger_port import Head, Recorded
+from evidence_store.recording import Recorder
+from evidence_store.sequencing import Sequencer, proof_of
+
+POLICY = "policy.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An event, and the proof that the log holds it; None while that is pending."""
+
+    recorded: Recorded
+    proof: LogProof | None
+
+
+def recorder(instance: Instance, authority: AuthorityId | None = None) -> Recorder:
+    """What signs as this authority; by default the one whose instance it is.
+
+    Raises:
+        NotFoundError: if there is no such authority.
+        KeyUnavailableError: if its key is revoked or cannot be read.
+    """
+    log = found_log(instance.catalog, instance.signing)
+    with instance.catalog.read() as reader:
+        acting = authority or AuthorityId.named(reader.authority())
+        kid = acting_key(reader.ledger, acting)
+    return Recorder(log.origin, kid, instance.signing, instance.clock, instance.random)
+
+
+def sequencer(instance: Instance) -> Sequencer:
+    """What makes the log grow, under the instance's policy.
+
+    Raises:
+        SettingsError: if the policy cannot be read or names other keys than the log's.
+        KeyUnavailableError: if the log's keys cannot be read.
+    """
+    log = found_log(instance.catalog, instance.signing)
+    return Sequencer(
+        catalog=instance.catalog,
+        tiles=instance.tiles,
+        origin=log.origin,
+        signers=instance.signing.log_signers(log.origin),
+        policy=policy(instance.home, log),
+        clock=instance.clock,
+    )
+
+
+def advance(instance: Instance) -> Head | None:
+    """Let the log take in what waits. See `Sequencer.run`."""
+    return sequencer(instance).run()
+
+
+def settle(instance: Instance) -> str | None:
+    """Let the log take in what waits; why that must wait, if it must. The acts are kept anyway.
+
+    Raises:
+        LedgerAlteredError: if the log refuses to be signed.
+    """
+    try:
+        head = advance(instance)
+    except UnavailableError as error:
+        return f"{error.code}: {error}"
+    return None if head is None or head.sealed else "the policy's witnesses have not cosigned yet"
+
+
+def receipts(instance: Instance, ern: Ern) -> Sequence[Receipt]:
+    """An item's events, each with its proof if the log has it.
+
+    Raises:
+        NotFoundError: if there is no such item.
+        LedgerAlteredError, StoreUnavailableError: if the log cannot be read.
+    """
+    with instance.catalog.read() as reader:
+        reader.item(ern)
+        return [
+            Receipt(
+                each,
+                None if each.index is None else proof_of(reader.ledger, instance.tiles, each.index),
+            )
+            for each in reader.ledger.events(ern)
+        ]
+
+
+def policy(home: Path, log: Log) -> Policy:
+    """The policy under which the log's states are sealed: `policy.txt`, or no witnesses at all.
+
+    Raises:
+        SettingsError: if it cannot be read, or is for another log.
+    """
+    path = home / POLICY
+    if not path.exists():
+        return Policy(dict.fromkeys(log.vkeys), {}, {}, NONE)
+    try:
+        found = Policy.parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from error
+    if set(found.logs) != set(log.vkeys):
+        raise SettingsError(f"{path}: expected the keys of {log.origin}, found others")
+    return found

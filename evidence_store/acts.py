@@ -1,0 +1,74 @@
+"""What the acts of intake say, as drafts of events: which fields are open, which can be withheld.
+
+Open is what a proof is about: digests as measured, kinds, codes. Whatever could name a person,
+a place or a source is a disclosure.
+"""
+
+from evidence_store.canonical import Json
+from evidence_store.digest import Fingerprint
+from evidence_store.identifiers import Ern
+from evidence_store.item import Item, Version
+from evidence_store.ledger.event import Draft
+
+
+def measured(fingerprint: Fingerprint, version: int | None = None) -> dict[str, Json]:
+    """Digests as they were measured in this act."""
+    found: dict[str, Json] = {
+        "sha256": fingerprint.sha256.hex,
+        "blake3": fingerprint.blake3.hex,
+        "size_bytes": fingerprint.size_bytes,
+    }
+    return found if version is None else {"version": version, **found}
+
+
+def registered(item: Item, version: Version | None = None) -> Draft:
+    """That an item was registered, with its original if it has one."""
+    asserted = item.asserted
+    seals = asserted.fields.get("seal_numbers")
+    data: dict[str, Json] = {
+        "case": str(item.case_id),
+        "kind": asserted.kind.value,
+        "collected_by": str(asserted.collected_by),
+        "provider_terms": asserted.terms is not None,
+    }
+    if version is not None:
+        data["measured"] = [measured(version.fingerprint, version.number)]
+        data["media_type"] = version.media_type
+    if isinstance(seals, (list, tuple)):
+        data["seals"] = [str(each) for each in seals]
+    private: dict[str, Json] = {
+        "occurred_at": asserted.collected_at.text,
+        "method": asserted.method,
+        "place": asserted.place,
+        "source": asserted.source,
+    }
+    if asserted.title is not None:
+        private["title"] = asserted.title
+    if item.source_name is not None:
+        private["source_name"] = item.source_name.decode("utf-8", "replace")
+    return Draft(item.ern, "registered", data, private)
+
+
+def quarantined(item: Item) -> Draft:
+    """That an item's bytes are not those that its sender stated."""
+    stated = item.stated_sha256
+    data: dict[str, Json] = {"stated_sha256": None if stated is None else stated.hex}
+    return Draft(item.ern, "quarantined", data, {"note": item.status_reason or ""})
+
+
+def version_added(version: Version) -> Draft:
+    """That a further version of an item was made from another."""
+    data: dict[str, Json] = {
+        "measured": [measured(version.fingerprint, version.number)],
+        "type": version.type.value,
+        "derived_from": version.derived_from,
+        "media_type": version.media_type,
+    }
+    if version.language is not None:
+        data["language"] = version.language
+    return Draft(version.ern, "version_added", data, {"method": version.method or ""})
+
+
+def voided(ern: Ern, reason: str) -> Draft:
+    """That an ERN was declared void."""
+    return Draft(ern, "voided", {}, {"note": reason})

@@ -1,0 +1,149 @@
+"""The whole log checked against itself: rows, tiles, states, events, signatures.
+
+Memory does not grow with the log: entries are taken a bundle at a time, and the root comes
+from the right edge alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from evidence_store.authorities import log_of
+from evidence_store.errors import EvidenceError, LedgerAlteredError
+from evidence_store.identifiers import Ern, KeyId
+from evidence_store.ledger.checkpoint import Checkpoint
+from evidence_store.ledger.control import CONTROL_LEAF, ControlEntry
+from evidence_store.ledger.event import leaf
+from evidence_store.ledger.merkle import leaf_hash, verify_consistency
+from evidence_store.ledger.policy import NONE, Policy
+from evidence_store.ledger.tiles import WIDTH, TileTree, bundle_path, read_tile, unpacked
+from evidence_store.ledger_port import LedgerReader, TileStore
+from evidence_store.ports import Catalog, CatalogReader
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem and where it is; or, without one, how many entries have been checked."""
+
+    checked: int
+    where: str = ""
+    problem: str | None = None
+
+
+def audit(catalog: Catalog, tiles: TileStore) -> Iterator[Finding]:
+    """Every problem there is, and at the end how much was checked.
+
+    Raises:
+        StoreUnavailableError, CatalogBusyError: if a part does not answer.
+    """
+    with catalog.read() as reader:
+        head = reader.ledger.head()
+        size = head.size if head else 0
+        tree = TileTree(tiles.read, size)
+        yield from _heads(reader, tree)
+        for start in range(0, size, WIDTH):
+            yield from _bundle(reader, tiles, tree, start, min(start + WIDTH, size))
+            tree = TileTree(tiles.read, size)  # lets go of the tiles it kept
+        yield from _events(reader)
+        yield Finding(size)
+
+
+def _heads(reader: CatalogReader, tree: TileTree) -> Iterator[Finding]:
+    policy = Policy(dict.fromkeys(log_of(reader).vkeys), {}, {}, NONE)
+    after, before = -1, None
+    while page := reader.ledger.heads(after=after):
+        for head in page:
+            after = head.size
+            where = f"state {head.size}"
+            try:
+                if head.size > tree.size or tree.root_at(head.size) != head.root:
+                    raise LedgerAlteredError("the tiles do not lead to its root")
+                if head.note is not None:
+                    checkpoint = policy.checked(head.note).checkpoint
+                    if checkpoint != Checkpoint(checkpoint.origin, head.size, head.root):
+                        raise LedgerAlteredError("its note is of another state")
+                if before is not None:
+                    proof = tree.consistency(before.size, head.size)
+                    verify_consistency(before.size, head.size, before.root, head.root, proof)
+            except EvidenceError as error:
+                yield Finding(0, where, str(error))
+            before = head
+
+
+def _bundle(
+    reader: CatalogReader, tiles: TileStore, tree: TileTree, start: int, end: int
+) -> Iterator[Finding]:
+    number, width = start // WIDTH, end - start
+    where = f"entries {start} to {end - 1}"
+    try:
+        bundle = read_tile(tiles.read, bundle_path(number, width), bundle_path(number))
+        entries = unpacked(bundle)[:width]
+        hashes = tree.leaf_hashes(start, end)
+    except EvidenceError as error:
+        yield Finding(0, where, str(error))
+        return
+    rows = [row.entry for row in reader.ledger.leaves(start, end)]
+    if len(rows) != width or len(entries) != width:
+        yield Finding(0, where, "entries are missing")
+    for place, (row, entry, known) in enumerate(zip(rows, entries, hashes, strict=False), start):
+        if leaf_hash(entry) != known:
+            yield Finding(0, f"entry {place}", "the bundle does not hold what the tree commits to")
+        if leaf_hash(row) != known:
+            yield Finding(0, f"entry {place}", "its row is not what the tree commits to")
+
+
+def _events(reader: CatalogReader) -> Iterator[Finding]:
+    publics = {
+        each.kid: each.public for each in reader.ledger.controls() if each.public is not None
+    }
+    for control in reader.ledger.controls():
+        if control.entry[:1] != CONTROL_LEAF or not _control_holds(control.entry, publics):
+            yield Finding(0, "control entry", "is not as it was signed")
+    after = None
+    while True:
+        page = reader.items(after=after, limit=1000)
+        for item in page.entries:
+            yield from audit_chain(reader.ledger, item.ern, publics)
+        if page.after is None:
+            return
+        after = page.after
+
+
+def audit_chain(
+    reader: LedgerReader, ern: Ern, publics: Mapping[KeyId | None, bytes]
+) -> Iterator[Finding]:
+    """What is wrong with an item's chain of events: order, links, signatures, places in the log."""
+    link = reader.links([ern]).get(ern)
+    head: bytes | None = None
+    seq = 0
+    for recorded in reader.events(ern):
+        seq += 1
+        where = f"{ern} event {recorded.seq}"
+        signed = recorded.signed
+        try:
+            event = signed.event
+            if (event.item, event.seq, event.prev) != (ern, seq, head) or recorded.seq != seq:
+                raise LedgerAlteredError("does not continue the event before it")
+            public = publics.get(event.by)
+            if public is None:
+                raise LedgerAlteredError(f"is signed by {event.by}, which is not registered")
+            signed.verify_signature(public)
+            signed.disclosed()
+            if recorded.index is not None and link is not None:
+                (row,) = reader.leaves(recorded.index, recorded.index + 1)
+                if row.entry != leaf(link.item_key, seq, signed.commitment):
+                    raise LedgerAlteredError("is not what the log committed to")
+        except EvidenceError as error:
+            yield Finding(0, where, str(error))
+        head = signed.commitment
+    if link is None or (link.seq, link.head) != (seq, head):
+        yield Finding(0, str(ern), "the chain does not end where the catalog says")
+
+
+def _control_holds(entry: bytes, publics: Mapping[KeyId | None, bytes]) -> bool:
+    try:
+        control = ControlEntry.parse(entry)
+        for kid in control.signatures:
+            control.verify(kid, publics[kid])
+    except (EvidenceError, KeyError):
+        return False
+    return bool(control.signatures)

@@ -1,0 +1,232 @@
+"""What the ledger asks of the outside world: its part of the catalog, its files, its keys.
+
+The catalog is trusted for order and availability; what it says of the past is checked against
+the tiles before anything is signed. `tests/contract` holds every implementation to this.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from evidence_store.identifiers import AuthorityId, Ern, KeyId
+from evidence_store.ledger.event import Link, SignedEvent
+from evidence_store.ledger.note import Note
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """An authority of this State that acts on this instance."""
+
+    id: AuthorityId
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A control entry of the log, and what it is about."""
+
+    kind: str
+    entry: bytes
+    kid: KeyId | None = None
+    public: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that is to be entered, and the chain it continues."""
+
+    ern: Ern
+    link: Link
+    act: str
+    by: KeyId
+    at: datetime
+    signed: SignedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event as it is in the catalog. `index` is its place in the log, once it has one."""
+
+    ern: Ern
+    seq: int
+    signed: SignedEvent
+    index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """An entry of the log and what it commits to (for a control entry, its own digest)."""
+
+    commitment: bytes
+    entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A state of the log. `note` is what the log signed, `sealed` what the policy accepts."""
+
+    size: int
+    root: bytes
+    made_at: datetime
+    note: Note | None = None
+    sealed: Note | None = None
+
+
+class LedgerReader(Protocol):
+    """The ledger's part of a consistent view of the catalog."""
+
+    def authorities(self) -> Sequence[Authority]:
+        """The authorities, by identifier."""
+        ...
+
+    def authority(self, authority: AuthorityId) -> Authority:
+        """Look an authority up.
+
+        Raises:
+            NotFoundError: if there is none.
+        """
+        ...
+
+    def controls(self, kind: str | None = None) -> Sequence[Control]:
+        """The control entries in their order, of one kind or all."""
+        ...
+
+    def keys_of(self, authority: AuthorityId) -> Sequence[Control]:
+        """The registrations of an authority's keys, in their order."""
+        ...
+
+    def links(self, erns: Sequence[Ern]) -> Mapping[Ern, Link]:
+        """Where the chains of these items end; those that have none are left out."""
+        ...
+
+    def events(self, ern: Ern) -> Sequence[Recorded]:
+        """An item's events in their order."""
+        ...
+
+    def index_of(self, commitment: bytes) -> int | None:
+        """Where in the log this is committed to, if it is."""
+        ...
+
+    def size(self) -> int:
+        """How many entries have a place in the log."""
+        ...
+
+    def pending(self) -> int:
+        """How many entries wait for a place."""
+        ...
+
+    def leaves(self, start: int, end: int) -> Sequence[Leaf]:
+        """The entries from one place to another."""
+        ...
+
+    def head(self) -> Head | None:
+        """The newest state of the log, signed or not."""
+        ...
+
+    def sealed_head(self, *, above: int = -1) -> Head | None:
+        """The first sealed state that holds the entry at `above`; with -1 the newest of all."""
+        ...
+
+    def heads(self, *, after: int, limit: int = 100) -> Sequence[Head]:
+        """States by size, from behind `after`."""
+        ...
+
+
+class LedgerWriter(LedgerReader, Protocol):
+    """The ledger's part of a transaction."""
+
+    def add_authority(self, authority: Authority) -> None:
+        """Enter an authority.
+
+        Raises:
+            ConflictError: if the identifier or the name is taken.
+        """
+        ...
+
+    def add_control(self, control: Control) -> None:
+        """Enter a control entry; it waits for its place in the log."""
+        ...
+
+    def add_events(self, events: Sequence[NewEvent]) -> None:
+        """Enter events, and their entries, which wait for their places in the log.
+
+        Raises:
+            ConflictError: if a chain was continued otherwise meanwhile.
+        """
+        ...
+
+    def sequence(self, limit: int) -> int:
+        """Give waiting entries the next places, in the order they came; returns how many."""
+        ...
+
+    def add_head(self, head: Head) -> None:
+        """Enter a state before it is signed.
+
+        Raises:
+            ConflictError: if there is one of this size.
+        """
+        ...
+
+    def sign_head(self, size: int, note: Note, sealed: Note | None) -> None:
+        """Keep the note of a state.
+
+        Raises:
+            NotFoundError: if there is no such state.
+        """
+        ...
+
+
+class TileStore(Protocol):
+    """The log's files. Untrusted: whoever reads checks. Full tiles never change."""
+
+    def read(self, path: str) -> bytes:
+        """The content under a path.
+
+        Raises:
+            NotFoundError: if there is none.
+            StoreUnavailableError: if the store does not answer.
+        """
+        ...
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Make these files durable, in their order. One that is there with this content is left.
+
+        Raises:
+            LedgerAlteredError: if one is there with other content.
+            NoSpaceError, StoreUnavailableError: some may be there; none may be relied on.
+        """
+        ...
+
+    def checkpoint(self) -> bytes | None:
+        """The published checkpoint, if there is one."""
+        ...
+
+    def publish(self, note: bytes) -> None:
+        """Replace the published checkpoint, durably and at once.
+
+        Raises:
+            NoSpaceError, StoreUnavailableError: the one before may still be there.
+        """
+        ...
+
+
+class SigningKeys(Protocol):
+    """The keys that authorities sign with. They never leave it."""
+
+    def public(self, kid: KeyId) -> bytes:
+        """The public key, 32 bytes.
+
+        Raises:
+            KeyUnavailableError: if there is no such key here.
+        """
+        ...
+
+    def sign(self, kid: KeyId, message: bytes) -> bytes:
+        """An Ed25519 signature over the message.
+
+        Raises:
+            KeyUnavailableError: if there is no such key here.
+        """
+        ...

@@ -1,0 +1,158 @@
+"""Reading the ledger's rows. Every query goes by an index."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import func, select
+
+from evidence_store.errors import MalformedError
+from evidence_store.identifiers import AuthorityId, Ern, KeyId
+from evidence_store.ledger.event import Link, SignedEvent
+from evidence_store.ledger.note import Note
+from evidence_store.ledger_port import Authority, Control, Head, Leaf, Recorded
+from storage.catalog.ledger_tables import (
+    AuthorityRow,
+    ChainRow,
+    ControlRow,
+    EventRow,
+    HeadRow,
+    LeafRow,
+    PendingRow,
+)
+from storage.catalog.ordering import ern_key, ern_of
+from storage.catalog.queries import Queries, parts
+from storage.catalog.spelling import Found
+from storage.catalog.tables import table_of
+
+AUTHORITY = table_of(AuthorityRow)
+CHAIN = table_of(ChainRow)
+CONTROL = table_of(ControlRow)
+EVENT = table_of(EventRow)
+HEAD = table_of(HeadRow)
+LEAF = table_of(LeafRow)
+PENDING = table_of(PendingRow)
+LEAVES_MAX = 10_000
+
+
+class SqlLedgerReader:
+    """Implements `evidence_store.ledger_port.LedgerReader` in a transaction of the catalog's."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    def authorities(self) -> Sequence[Authority]:
+        """See `LedgerReader.authorities`."""
+        return self._queries.all(select(AUTHORITY).order_by(AUTHORITY.c.id), _authority)
+
+    def authority(self, authority: AuthorityId) -> Authority:
+        """See `LedgerReader.authority`."""
+        query = select(AUTHORITY).where(AUTHORITY.c.id == authority.value)
+        missing = f"there is no authority {authority}; `evidence authority list` shows them"
+        return self._queries.one(query, _authority, missing)
+
+    def controls(self, kind: str | None = None) -> Sequence[Control]:
+        """See `LedgerReader.controls`."""
+        query = select(CONTROL).order_by(CONTROL.c.number)
+        if kind is not None:
+            query = query.where(CONTROL.c.kind == kind)
+        return self._queries.all(query, _control)
+
+    def keys_of(self, authority: AuthorityId) -> Sequence[Control]:
+        """See `LedgerReader.keys_of`."""
+        query = select(CONTROL).where(
+            CONTROL.c.authority == authority.value, CONTROL.c.kind.in_(("genesis", "key"))
+        )
+        return self._queries.all(query.order_by(CONTROL.c.number), _control)
+
+    def links(self, erns: Sequence[Ern]) -> Mapping[Ern, Link]:
+        """See `LedgerReader.links`."""
+        found: dict[Ern, Link] = {}
+        for part in parts(map(ern_key, erns)):
+            query = select(CHAIN).where(CHAIN.c.ern_key.in_(part))
+            found.update(self._queries.all(query, _link))
+        return found
+
+    def events(self, ern: Ern) -> Sequence[Recorded]:
+        """See `LedgerReader.events`."""
+        query = (
+            select(EVENT, LEAF.c.place)
+            .select_from(EVENT.outerjoin(LEAF, LEAF.c.commitment == EVENT.c.commitment))
+            .where(EVENT.c.ern_key == ern_key(ern))
+            .order_by(EVENT.c.seq)
+        )
+        return self._queries.all(query, _recorded)
+
+    def index_of(self, commitment: bytes) -> int | None:
+        """See `LedgerReader.index_of`."""
+        query = select(LEAF.c.place).where(LEAF.c.commitment == commitment)
+        return next(iter(self._queries.all(query, lambda row: int(row[0]))), None)
+
+    def size(self) -> int:
+        """See `LedgerReader.size`."""
+        query = select(func.max(LEAF.c.place))
+        (last,) = self._queries.all(query, lambda row: -1 if row[0] is None else int(row[0]))
+        return last + 1
+
+    def pending(self) -> int:
+        """See `LedgerReader.pending`."""
+        (count,) = self._queries.all(select(func.count()).select_from(PENDING), lambda row: row[0])
+        return int(count)
+
+    def leaves(self, start: int, end: int) -> Sequence[Leaf]:
+        """See `LedgerReader.leaves`."""
+        if end - start > LEAVES_MAX:
+            raise MalformedError(f"leaves: expected at most {LEAVES_MAX} at a time")
+        query = select(LEAF).where(LEAF.c.place >= start, LEAF.c.place < end)
+        query = query.order_by(LEAF.c.place)
+        return self._queries.all(query, lambda row: Leaf(row.commitment, row.entry))
+
+    def head(self) -> Head | None:
+        """See `LedgerReader.head`."""
+        query = select(HEAD).order_by(HEAD.c.size.desc()).limit(1)
+        return next(iter(self._queries.all(query, _head)), None)
+
+    def sealed_head(self, *, above: int = -1) -> Head | None:
+        """See `LedgerReader.sealed_head`."""
+        query = select(HEAD).where(HEAD.c.sealed.is_not(None))
+        if above < 0:
+            query = query.order_by(HEAD.c.size.desc())
+        else:
+            query = query.where(HEAD.c.size > above).order_by(HEAD.c.size)
+        return next(iter(self._queries.all(query.limit(1), _head)), None)
+
+    def heads(self, *, after: int, limit: int = 100) -> Sequence[Head]:
+        """See `LedgerReader.heads`."""
+        query = select(HEAD).where(HEAD.c.size > after).order_by(HEAD.c.size).limit(limit)
+        return self._queries.all(query, _head)
+
+
+def _authority(row: Found) -> Authority:
+    return Authority(AuthorityId(row.id), row.name, row.created_at)
+
+
+def _control(row: Found) -> Control:
+    return Control(
+        kind=row.kind,
+        entry=row.entry,
+        kid=None if row.kid is None else KeyId.parse(row.kid),
+        public=row.public,
+    )
+
+
+def _link(row: Found) -> tuple[Ern, Link]:
+    return ern_of(row.ern_key), Link(row.item_key, row.seq, row.head)
+
+
+def _recorded(row: Found) -> Recorded:
+    disclosures = tuple(row.disclosures.split("\n")) if row.disclosures else ()
+    signed = SignedEvent(row.body, row.signature, disclosures)
+    return Recorded(ern_of(row.ern_key), row.seq, signed, row.place)
+
+
+def _head(row: Found) -> Head:
+    return Head(
+        size=row.size,
+        root=row.root,
+        made_at=row.made_at,
+        note=None if row.note is None else Note.parse(row.note),
+        sealed=None if row.sealed is None else Note.parse(row.sealed),
+    )

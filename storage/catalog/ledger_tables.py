@@ -1,0 +1,99 @@
+"""Rows of the ledger: authorities, control entries, chains, events, and the log itself.
+
+Events and leaves are append-only: the database refuses to change or delete them (migration
+0002). That keeps accidents out; against whoever owns the database stand the tiles and witnesses.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Index, LargeBinary
+from sqlmodel import Field, SQLModel
+
+from storage.catalog.tables import PlainText, UtcDateTime
+
+APPEND_ONLY = ("event", "leaf", "control")
+
+
+class AuthorityRow(SQLModel, table=True):
+    """An authority that acts here."""
+
+    __tablename__ = "authority"
+
+    id: str = Field(sa_type=PlainText, primary_key=True)
+    name: str = Field(sa_type=PlainText, unique=True)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ControlRow(SQLModel, table=True):
+    """A control entry of the log, by the order in which they came."""
+
+    __tablename__ = "control"
+    __table_args__ = (Index("ix_control_authority", "authority", "number"),)
+
+    number: int = Field(sa_type=BigInteger, primary_key=True)
+    kind: str = Field(sa_type=PlainText)
+    authority: str | None = Field(default=None, sa_type=PlainText)
+    kid: str | None = Field(default=None, sa_type=PlainText)
+    public: bytes | None = Field(default=None, sa_type=LargeBinary)
+    entry: bytes = Field(sa_type=LargeBinary)
+
+
+class ChainRow(SQLModel, table=True):
+    """Where an item's chain ends."""
+
+    __tablename__ = "chain"
+
+    ern_key: str = Field(sa_type=PlainText, primary_key=True, foreign_key="item.ern_key")
+    item_key: bytes = Field(sa_type=LargeBinary)
+    seq: int
+    head: bytes = Field(sa_type=LargeBinary)
+
+
+class EventRow(SQLModel, table=True):
+    """A signed event: its exact bytes, signature and disclosures (one a line)."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("ix_event_number", "number", unique=True),)
+
+    ern_key: str = Field(sa_type=PlainText, primary_key=True, foreign_key="item.ern_key")
+    seq: int = Field(primary_key=True)
+    number: int = Field(sa_type=BigInteger)
+    act: str = Field(sa_type=PlainText)
+    kid: str = Field(sa_type=PlainText)
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+    commitment: bytes = Field(sa_type=LargeBinary)
+    body: bytes = Field(sa_type=LargeBinary)
+    signature: bytes = Field(sa_type=LargeBinary)
+    disclosures: str = Field(sa_type=PlainText)
+
+
+class PendingRow(SQLModel, table=True):
+    """An entry that waits for its place in the log."""
+
+    __tablename__ = "pending"
+
+    number: int = Field(sa_type=BigInteger, primary_key=True)
+    commitment: bytes = Field(sa_type=LargeBinary)
+    entry: bytes = Field(sa_type=LargeBinary)
+
+
+class LeafRow(SQLModel, table=True):
+    """An entry of the log, by its place."""
+
+    __tablename__ = "leaf"
+
+    place: int = Field(sa_type=BigInteger, primary_key=True)
+    commitment: bytes = Field(sa_type=LargeBinary, unique=True)
+    entry: bytes = Field(sa_type=LargeBinary)
+
+
+class HeadRow(SQLModel, table=True):
+    """A state of the log: signed after it is entered, sealed when the policy accepts it."""
+
+    __tablename__ = "head"
+
+    size: int = Field(sa_type=BigInteger, primary_key=True)
+    root: bytes = Field(sa_type=LargeBinary)
+    made_at: datetime = Field(sa_type=UtcDateTime)
+    note: bytes | None = Field(default=None, sa_type=LargeBinary)
+    sealed: bytes | None = Field(default=None, sa_type=LargeBinary)
