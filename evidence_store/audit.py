@@ -14,6 +14,7 @@ from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.control import CONTROL_LEAF, ControlEntry
 from evidence_store.ledger.event import leaf
 from evidence_store.ledger.merkle import leaf_hash, verify_consistency
+from evidence_store.ledger.note import Note
 from evidence_store.ledger.policy import NONE, Policy
 from evidence_store.ledger.tiles import WIDTH, TileTree, bundle_path, read_tile, unpacked
 from evidence_store.ledger_port import LedgerReader, TileStore
@@ -58,7 +59,7 @@ def _heads(reader: CatalogReader, tree: TileTree) -> Iterator[Finding]:
                 if head.size > tree.size or tree.root_at(head.size) != head.root:
                     raise LedgerAlteredError("the tiles do not lead to its root")
                 if head.note is not None:
-                    checkpoint = policy.checked(head.note).checkpoint
+                    checkpoint = policy.checked(Note.parse(head.note)).checkpoint
                     if checkpoint != Checkpoint(checkpoint.origin, head.size, head.root):
                         raise LedgerAlteredError("its note is of another state")
                 if before is not None:

@@ -136,7 +136,7 @@ def revoke(
             raise NotFoundError(f"there is no key {kid}; `evidence authority list` shows them")
         if kid in {each.kid for each in writer.ledger.controls("revocation")}:
             raise ConflictError(f"key {kid} is revoked already")
-        start = writer.ledger.size() + writer.ledger.pending() if from_index is None else from_index
+        start = writer.ledger.size() if from_index is None else from_index
         entry = control.revocation(log.origin, kid, start, reason, log.root, keys.sign)
         writer.ledger.add_control(Control("revocation", entry.encode(), kid))
         return start

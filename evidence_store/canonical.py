@@ -8,13 +8,16 @@ import json
 from collections.abc import Mapping
 from typing import NoReturn
 
-import rfc8785
-
 from evidence_store.errors import MalformedError
 
 Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 INTEGER_MAX = 2**53 - 1
 DEPTH_MAX = 16
+_NONE = type(None)
+# Of what `_check` lets pass, this spells everything as RFC 8785 does: names in ASCII sort alike by
+# character and by UTF-16 unit, and there are no fractions. The tests hold it to a library for
+# the whole of RFC 8785, which takes five times as long.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def canonical(value: Mapping[str, Json]) -> bytes:
@@ -23,11 +26,12 @@ def canonical(value: Mapping[str, Json]) -> bytes:
     Raises:
         MalformedError: if it holds anything that the narrowed form does not have.
     """
-    _check(value, DEPTH_MAX)
+    whole = dict(value)
+    _check(whole, DEPTH_MAX)
     try:
-        return rfc8785.dumps(dict(value))
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
-        raise MalformedError("canonical JSON: expected text in UTF-8 and whole numbers") from None
+        return _ENCODER.encode(whole).encode()
+    except UnicodeEncodeError:
+        raise MalformedError("canonical JSON: expected text in UTF-8") from None
 
 
 def parse_canonical(content: bytes, what: str) -> dict[str, Json]:
@@ -51,17 +55,17 @@ def parse_canonical(content: bytes, what: str) -> dict[str, Json]:
 
 
 def _check(value: object, depth: int) -> None:
+    if isinstance(value, (str, bool, _NONE)):
+        return
     if depth == 0:
         raise MalformedError("canonical JSON: nested too deeply")
     match value:
-        case None | bool() | str():
-            pass
         case int() if abs(value) <= INTEGER_MAX:
             pass
         case list():
             for each in value:
                 _check(each, depth - 1)
-        case Mapping():
+        case dict():
             _check_names(value)
             for each in value.values():
                 _check(each, depth - 1)
@@ -72,7 +76,7 @@ def _check(value: object, depth: int) -> None:
             )
 
 
-def _check_names(value: Mapping[object, object]) -> None:
+def _check_names(value: dict[object, object]) -> None:
     if not all(isinstance(name, str) and name.isascii() for name in value):
         raise MalformedError("canonical JSON: expected names in ASCII")
 

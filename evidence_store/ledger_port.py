@@ -65,13 +65,16 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A state of the log. `note` is what the log signed, `sealed` what the policy accepts."""
+    """A state of the log. `note` is what the log signed, `sealed` what the policy accepts.
+
+    Both are the bytes of signed notes.
+    """
 
     size: int
     root: bytes
     made_at: datetime
-    note: Note | None = None
-    sealed: Note | None = None
+    note: bytes | None = None
+    sealed: bytes | None = None
 
 
 class LedgerReader(Protocol):
@@ -110,11 +113,7 @@ class LedgerReader(Protocol):
         ...
 
     def size(self) -> int:
-        """How many entries have a place in the log."""
-        ...
-
-    def pending(self) -> int:
-        """How many entries wait for a place."""
+        """How many entries there are, those included that no state of the log holds yet."""
         ...
 
     def leaves(self, start: int, end: int) -> Sequence[Leaf]:
@@ -146,19 +145,17 @@ class LedgerWriter(LedgerReader, Protocol):
         ...
 
     def add_control(self, control: Control) -> None:
-        """Enter a control entry; it waits for its place in the log."""
+        """Enter a control entry, at the log's next place."""
         ...
 
     def add_events(self, events: Sequence[NewEvent]) -> None:
-        """Enter events, and their entries, which wait for their places in the log.
+        """Enter events, and their entries at the log's next places.
+
+        Places are contiguous: the one who writes is alone, and a transaction that fails takes none.
 
         Raises:
             ConflictError: if a chain was continued otherwise meanwhile.
         """
-        ...
-
-    def sequence(self, limit: int) -> int:
-        """Give waiting entries the next places, in the order they came; returns how many."""
         ...
 
     def add_head(self, head: Head) -> None:

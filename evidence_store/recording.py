@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evidence_store.identifiers import KeyId
-from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.event import (
     ITEM_KEY_BYTES,
     Anchor,
@@ -62,6 +61,4 @@ class Recorder:
 
     def _anchor(self, writer: CatalogWriter) -> Anchor | None:
         head = writer.ledger.sealed_head()
-        if head is None or head.sealed is None:
-            return None
-        return Anchor.of(Checkpoint.of(head.sealed))
+        return None if head is None else Anchor(head.size, head.root)

@@ -2,7 +2,7 @@
 
 In order, so that a crash at any line leaves a log that goes on where it stopped:
 
-1. waiting entries get the next places, in one transaction;
+1. an act's transaction has given its entry the next place already;
 2. under the writer's lock: the tiles must reproduce the last state, and the catalog's leaves
    must be what the tiles hold, or nothing is signed; then the new tiles are written;
 3. the new state is entered before it is signed, so no size ever gets a second root;
@@ -50,30 +50,23 @@ class Sequencer:
         """
         self._refuse_rollback()
         self._finish()
-        while self._sequence():
-            self._grow()
+        while self._grow():
             self._finish()
         with self.catalog.read() as reader:
             return reader.ledger.head()
 
-    def _sequence(self) -> bool:
-        """Step 1; whether the log must grow."""
+    def _grow(self) -> bool:
+        """Steps 2 and 3; whether there was anything to take in."""
         with self.catalog.read() as reader:
             head = reader.ledger.head()
-            if reader.ledger.pending() == 0:
-                return reader.ledger.size() > (head.size if head else 0)
+            if reader.ledger.size() == (head.size if head else 0):
+                return False
         with self.catalog.write() as writer:
-            writer.ledger.sequence(BATCH_ENTRIES)
-        return True
-
-    def _grow(self) -> None:
-        """Steps 2 and 3."""
-        with self.catalog.write() as writer:
-            head = writer.ledger.head()
+            head = writer.ledger.head()  # as it is now that nobody else can write
             start = head.size if head else 0
             end = min(writer.ledger.size(), start + BATCH_ENTRIES)
             if end == start:
-                return  # another sequencer was here
+                return True  # another sequencer was here
             tree = TileTree(self.tiles.read, start)
             bundle = self._checked_edge(writer, head, tree)
             entries = [leaf.entry for leaf in writer.ledger.leaves(start, end)]
@@ -87,6 +80,7 @@ class Sequencer:
                 verify_consistency(start, size, head.root, root, after.consistency(start))
             _check_leaves(after, start, entries)
             writer.ledger.add_head(Head(size, root, self.clock.now()))
+        return True
 
     def _checked_edge(
         self, writer: CatalogWriter, head: Head | None, tree: TileTree
@@ -119,7 +113,7 @@ class Sequencer:
             if head is not None and head.sealed is not None:
                 self._publish(head.sealed)
             return
-        note = head.note or self._signed(head)
+        note = Note.parse(head.note) if head.note else self._signed(head)
         if head.note is None:
             with self.catalog.write() as writer:
                 writer.ledger.sign_head(head.size, note, None)
@@ -129,7 +123,7 @@ class Sequencer:
         with self.catalog.write() as writer:
             writer.ledger.sign_head(head.size, note, sealed)
         if sealed is not None:
-            self._publish(sealed)
+            self._publish(sealed.encode())
 
     def _signed(self, head: Head) -> Note:
         checkpoint = Checkpoint(self.origin, head.size, head.root)
@@ -143,10 +137,9 @@ class Sequencer:
             return False
         return True
 
-    def _publish(self, note: Note) -> None:
-        content = note.encode()
-        if self.tiles.checkpoint() != content:
-            self.tiles.publish(content)
+    def _publish(self, note: bytes) -> None:
+        if self.tiles.checkpoint() != note:
+            self.tiles.publish(note)
 
     def _refuse_rollback(self) -> None:
         """What was published must be the beginning of what the catalog knows, and be ours."""
@@ -189,4 +182,4 @@ def proof_of(
     if head is None or head.sealed is None or head.size <= index:
         return None
     tree = TileTree(tiles.read, head.size)
-    return LogProof(index, tuple(tree.inclusion(index)), head.sealed)
+    return LogProof(index, tuple(tree.inclusion(index)), Note.parse(head.sealed))

@@ -24,7 +24,7 @@ def status(context: typer.Context) -> None:
     log = wiring.found_log(instance.catalog, instance.signing)
     with instance.catalog.read() as reader:
         head, sealed = reader.ledger.head(), reader.ledger.sealed_head()
-        pending = reader.ledger.pending()
+        pending = reader.ledger.size() - (head.size if head else 0)
     row: dict[str, Json] = {
         "origin": log.origin,
         "vkeys": [str(each) for each in log.vkeys],
@@ -46,7 +46,7 @@ def checkpoint(context: typer.Context) -> Exit:
     if head is None:
         here.output.note("the log has no entries yet")
         return Exit.DONE
-    here.output.record(_head(head), str(head.sealed or head.note))
+    here.output.record(_head(head), _note(head))
     return Exit.DONE if head.sealed else Exit.AGAIN
 
 
@@ -100,5 +100,9 @@ def _head(head: Head) -> dict[str, Json]:
         "root": head.root.hex(),
         "made_at": head.made_at.isoformat(),
         "sealed": head.sealed is not None,
-        "note": str(head.sealed or head.note),
+        "note": _note(head),
     }
+
+
+def _note(head: Head) -> str:
+    return (head.sealed or head.note or b"").decode()

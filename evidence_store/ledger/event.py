@@ -17,7 +17,6 @@ from typing import Self
 from evidence_store.canonical import Json, canonical, parse_canonical
 from evidence_store.errors import MalformedError, ProofError
 from evidence_store.identifiers import Ern, KeyId
-from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.signing import verify_ed25519
 from evidence_store.moment import in_utc
 
@@ -42,11 +41,6 @@ class Anchor:
 
     size: int
     root: bytes
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint) -> Self:
-        """The anchor that a checkpoint makes."""
-        return cls(checkpoint.size, checkpoint.root)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from sqlalchemy import func, select
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import AuthorityId, Ern, KeyId
 from evidence_store.ledger.event import Link, SignedEvent
-from evidence_store.ledger.note import Note
 from evidence_store.ledger_port import Authority, Control, Head, Leaf, Recorded
 from storage.catalog.ledger_tables import (
     AuthorityRow,
@@ -16,7 +15,6 @@ from storage.catalog.ledger_tables import (
     EventRow,
     HeadRow,
     LeafRow,
-    PendingRow,
 )
 from storage.catalog.ordering import ern_key, ern_of
 from storage.catalog.queries import Queries, parts
@@ -29,7 +27,6 @@ CONTROL = table_of(ControlRow)
 EVENT = table_of(EventRow)
 HEAD = table_of(HeadRow)
 LEAF = table_of(LeafRow)
-PENDING = table_of(PendingRow)
 LEAVES_MAX = 10_000
 
 
@@ -92,11 +89,6 @@ class SqlLedgerReader:
         (last,) = self._queries.all(query, lambda row: -1 if row[0] is None else int(row[0]))
         return last + 1
 
-    def pending(self) -> int:
-        """See `LedgerReader.pending`."""
-        (count,) = self._queries.all(select(func.count()).select_from(PENDING), lambda row: row[0])
-        return int(count)
-
     def leaves(self, start: int, end: int) -> Sequence[Leaf]:
         """See `LedgerReader.leaves`."""
         if end - start > LEAVES_MAX:
@@ -153,6 +145,6 @@ def _head(row: Found) -> Head:
         size=row.size,
         root=row.root,
         made_at=row.made_at,
-        note=None if row.note is None else Note.parse(row.note),
-        sealed=None if row.sealed is None else Note.parse(row.sealed),
+        note=row.note,
+        sealed=row.sealed,
     )

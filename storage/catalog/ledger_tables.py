@@ -53,11 +53,9 @@ class EventRow(SQLModel, table=True):
     """A signed event: its exact bytes, signature and disclosures (one a line)."""
 
     __tablename__ = "event"
-    __table_args__ = (Index("ix_event_number", "number", unique=True),)
 
     ern_key: str = Field(sa_type=PlainText, primary_key=True, foreign_key="item.ern_key")
     seq: int = Field(primary_key=True)
-    number: int = Field(sa_type=BigInteger)
     act: str = Field(sa_type=PlainText)
     kid: str = Field(sa_type=PlainText)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
@@ -67,18 +65,8 @@ class EventRow(SQLModel, table=True):
     disclosures: str = Field(sa_type=PlainText)
 
 
-class PendingRow(SQLModel, table=True):
-    """An entry that waits for its place in the log."""
-
-    __tablename__ = "pending"
-
-    number: int = Field(sa_type=BigInteger, primary_key=True)
-    commitment: bytes = Field(sa_type=LargeBinary)
-    entry: bytes = Field(sa_type=LargeBinary)
-
-
 class LeafRow(SQLModel, table=True):
-    """An entry of the log, by its place."""
+    """An entry of the log, by its place. It waits until a state of the log is larger than that."""
 
     __tablename__ = "leaf"
 

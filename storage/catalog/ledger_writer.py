@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, insert, update
 
 from evidence_store.errors import ConflictError, NotFoundError
 from evidence_store.ledger.event import leaf
@@ -16,7 +16,6 @@ from storage.catalog.ledger_reader import (
     EVENT,
     HEAD,
     LEAF,
-    PENDING,
     SqlLedgerReader,
 )
 from storage.catalog.ordering import ern_key
@@ -52,19 +51,18 @@ class SqlLedgerWriter(SqlLedgerReader):
             "entry": control.entry,
         }
         self._queries.insert(CONTROL, [row])
-        self._wait([(hashlib.sha256(control.entry).digest(), control.entry)])
+        self._append([(hashlib.sha256(control.entry).digest(), control.entry)])
 
     def add_events(self, events: Sequence[NewEvent]) -> None:
         """See `LedgerWriter.add_events`."""
         if not events:
             return
-        first = self._queries.next_serial("event", len(events))
-        rows, waiting, begun, continued = [], [], [], []
-        for number, each in enumerate(events, start=first):
+        rows, entries, begun, continued = [], [], [], []
+        for each in events:
             key, seq = ern_key(each.ern), each.link.seq + 1
             commitment = each.signed.commitment
-            rows.append(_event_columns(each, number, key, seq, commitment))
-            waiting.append((commitment, leaf(each.link.item_key, seq, commitment)))
+            rows.append(_event_columns(each, key, seq, commitment))
+            entries.append((commitment, leaf(each.link.item_key, seq, commitment)))
             if seq == 1:
                 begun.append(
                     {
@@ -84,28 +82,10 @@ class SqlLedgerWriter(SqlLedgerReader):
                     }
                 )
         self._queries.insert(CHAIN, begun)
-        for row in continued:
-            if self._queries.run(_CONTINUE, [row]) != 1:
-                raise ConflictError("ledger: the item's chain was continued meanwhile; try again")
+        if continued and self._queries.run(_CONTINUE, continued) != len(continued):
+            raise ConflictError("ledger: an item's chain was continued meanwhile; try again")
         self._queries.insert(EVENT, rows)
-        self._wait(waiting)
-
-    def sequence(self, limit: int) -> int:
-        """See `LedgerWriter.sequence`."""
-        query = select(PENDING).order_by(PENDING.c.number).limit(limit)
-        found = self._queries.all(query, lambda row: (row.number, row.commitment, row.entry))
-        if not found:
-            return 0
-        places = enumerate(found, start=self.size())
-        self._queries.insert(
-            LEAF,
-            [
-                {"place": place, "commitment": commitment, "entry": entry}
-                for place, (_, commitment, entry) in places
-            ],
-        )
-        self._queries.run(delete(PENDING).where(PENDING.c.number <= found[-1][0]))
-        return len(found)
+        self._append(entries)
 
     def add_head(self, head: Head) -> None:
         """See `LedgerWriter.add_head`."""
@@ -121,22 +101,21 @@ class SqlLedgerWriter(SqlLedgerReader):
         if self._queries.run(update(HEAD).where(HEAD.c.size == size).values(changes)) == 0:
             raise NotFoundError(f"ledger: there is no state of size {size}")
 
-    def _wait(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
-        first = self._queries.next_serial("pending", len(entries))
+    def _append(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        """Give the entries the next places. The writer's lock makes them contiguous."""
         self._queries.insert(
-            PENDING,
+            LEAF,
             [
-                {"number": number, "commitment": commitment, "entry": entry}
-                for number, (commitment, entry) in enumerate(entries, start=first)
+                {"place": place, "commitment": commitment, "entry": entry}
+                for place, (commitment, entry) in enumerate(entries, start=self.size())
             ],
         )
 
 
-def _event_columns(event: NewEvent, number: int, key: str, seq: int, commitment: bytes) -> Columns:
+def _event_columns(event: NewEvent, key: str, seq: int, commitment: bytes) -> Columns:
     return {
         "ern_key": key,
         "seq": seq,
-        "number": number,
         "act": event.act,
         "kid": str(event.by),
         "recorded_at": event.at,

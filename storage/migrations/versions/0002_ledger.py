@@ -46,7 +46,6 @@ def upgrade() -> None:
         "event",
         sa.Column("ern_key", PlainText(), nullable=False),
         sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("act", PlainText(), nullable=False),
         sa.Column("kid", PlainText(), nullable=False),
         sa.Column("recorded_at", UtcDateTime(), nullable=False),
@@ -56,14 +55,6 @@ def upgrade() -> None:
         sa.Column("disclosures", PlainText(), nullable=False),
         sa.ForeignKeyConstraint(["ern_key"], ["item.ern_key"]),
         sa.PrimaryKeyConstraint("ern_key", "seq"),
-    )
-    op.create_index("ix_event_number", "event", ["number"], unique=True)
-    op.create_table(
-        "pending",
-        sa.Column("number", sa.BigInteger(), nullable=False),
-        sa.Column("commitment", sa.LargeBinary(), nullable=False),
-        sa.Column("entry", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("number"),
     )
     op.create_table(
         "leaf",
