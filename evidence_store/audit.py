@@ -11,7 +11,7 @@ from evidence_store.authorities import log_of
 from evidence_store.errors import EvidenceError, LedgerAlteredError
 from evidence_store.identifiers import Ern, KeyId
 from evidence_store.ledger.checkpoint import Checkpoint
-from evidence_store.ledger.control import CONTROL_LEAF, ControlEntry
+from evidence_store.ledger.control import CONTROL_LEAF, KINDS, ControlEntry
 from evidence_store.ledger.event import leaf
 from evidence_store.ledger.merkle import leaf_hash, verify_consistency
 from evidence_store.ledger.note import Note
@@ -93,10 +93,9 @@ def _bundle(
 
 
 def _events(reader: CatalogReader) -> Iterator[Finding]:
-    publics = {
-        each.kid: each.public for each in reader.ledger.controls() if each.public is not None
-    }
-    for control in reader.ledger.controls():
+    controls = [each for kind in KINDS for each in reader.ledger.controls(kind)]
+    publics = {each.kid: each.public for each in controls if each.public is not None}
+    for control in controls:
         if control.entry[:1] != CONTROL_LEAF or not _control_holds(control.entry, publics):
             yield Finding(0, "control entry", "is not as it was signed")
     after = None

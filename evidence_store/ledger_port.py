@@ -92,8 +92,8 @@ class LedgerReader(Protocol):
         """
         ...
 
-    def controls(self, kind: str | None = None) -> Sequence[Control]:
-        """The control entries in their order, of one kind or all."""
+    def controls(self, kind: str) -> Sequence[Control]:
+        """The control entries of a kind, in their order."""
         ...
 
     def keys_of(self, authority: AuthorityId) -> Sequence[Control]:

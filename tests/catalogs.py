@@ -41,10 +41,12 @@ def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def catalog(catalog_url: str) -> Iterator[SqlCatalog]:
     """An empty catalog. Whatever a test makes it look up must go by an index."""
     created = create_catalog(catalog_url, SI, "Prosecutor", NOW, busy_seconds=5)
-    with statements(created.engine) as seen:
-        yield created
-    assert_indexed(created.engine, seen)
-    created.close()
+    try:
+        with statements(created.engine) as seen:
+            yield created
+        assert_indexed(created.engine, seen)
+    finally:
+        created.close()
 
 
 class Filled:

@@ -24,7 +24,8 @@ def statements(engine: Engine) -> Iterator[Statements]:
         _: Connection, __: object, statement: str, parameters: Parameters, *___: object
     ) -> None:
         if re.match(r"SELECT .*\bFROM\b|UPDATE|DELETE", statement, re.DOTALL):
-            seen[statement] = parameters
+            many = isinstance(parameters, list)
+            seen[statement] = parameters[0] if many and parameters else parameters
 
     event.listen(engine, "before_cursor_execute", executed)
     try:

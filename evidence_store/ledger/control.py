@@ -13,6 +13,7 @@ from evidence_store.ledger.signing import verify_ed25519
 
 CONTROL_LEAF = b"\x02"
 PADDING_LEAF = b"\x00"
+KINDS = ("genesis", "key", "revocation")
 _SIGNED = b"evidence-control/v1\n"
 
 Sign = Callable[[KeyId, bytes], bytes]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import AuthorityId, Ern, KeyId
@@ -46,19 +46,16 @@ class SqlLedgerReader:
         missing = f"there is no authority {authority}; `evidence authority list` shows them"
         return self._queries.one(query, _authority, missing)
 
-    def controls(self, kind: str | None = None) -> Sequence[Control]:
+    def controls(self, kind: str) -> Sequence[Control]:
         """See `LedgerReader.controls`."""
-        query = select(CONTROL).order_by(CONTROL.c.number)
-        if kind is not None:
-            query = query.where(CONTROL.c.kind == kind)
+        query = select(CONTROL).where(CONTROL.c.kind == kind).order_by(CONTROL.c.number)
         return self._queries.all(query, _control)
 
     def keys_of(self, authority: AuthorityId) -> Sequence[Control]:
         """See `LedgerReader.keys_of`."""
-        query = select(CONTROL).where(
-            CONTROL.c.authority == authority.value, CONTROL.c.kind.in_(("genesis", "key"))
-        )
-        return self._queries.all(query.order_by(CONTROL.c.number), _control)
+        query = select(CONTROL).where(CONTROL.c.authority == authority.value)
+        found = self._queries.all(query.order_by(CONTROL.c.number), _control)
+        return [each for each in found if each.public is not None]
 
     def links(self, erns: Sequence[Ern]) -> Mapping[Ern, Link]:
         """See `LedgerReader.links`."""
@@ -85,9 +82,8 @@ class SqlLedgerReader:
 
     def size(self) -> int:
         """See `LedgerReader.size`."""
-        query = select(func.max(LEAF.c.place))
-        (last,) = self._queries.all(query, lambda row: -1 if row[0] is None else int(row[0]))
-        return last + 1
+        query = select(LEAF.c.place).order_by(LEAF.c.place.desc()).limit(1)
+        return next((last + 1 for last in self._queries.all(query, lambda row: int(row[0]))), 0)
 
     def leaves(self, start: int, end: int) -> Sequence[Leaf]:
         """See `LedgerReader.leaves`."""
@@ -104,11 +100,8 @@ class SqlLedgerReader:
 
     def sealed_head(self, *, above: int = -1) -> Head | None:
         """See `LedgerReader.sealed_head`."""
-        query = select(HEAD).where(HEAD.c.sealed.is_not(None))
-        if above < 0:
-            query = query.order_by(HEAD.c.size.desc())
-        else:
-            query = query.where(HEAD.c.size > above).order_by(HEAD.c.size)
+        query = select(HEAD).where(HEAD.c.sealed.is_not(None), HEAD.c.size > above)
+        query = query.order_by(HEAD.c.size.desc() if above < 0 else HEAD.c.size)
         return next(iter(self._queries.all(query.limit(1), _head)), None)
 
     def heads(self, *, after: int, limit: int = 100) -> Sequence[Head]:

@@ -28,7 +28,10 @@ class ControlRow(SQLModel, table=True):
     """A control entry of the log, by the order in which they came."""
 
     __tablename__ = "control"
-    __table_args__ = (Index("ix_control_authority", "authority", "number"),)
+    __table_args__ = (
+        Index("ix_control_authority", "authority", "number"),
+        Index("ix_control_kind", "kind", "number"),
+    )
 
     number: int = Field(sa_type=BigInteger, primary_key=True)
     kind: str = Field(sa_type=PlainText)

@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number"),
     )
     op.create_index("ix_control_authority", "control", ["authority", "number"], unique=False)
+    op.create_index("ix_control_kind", "control", ["kind", "number"], unique=False)
     op.create_table(
         "chain",
         sa.Column("ern_key", PlainText(), nullable=False),
