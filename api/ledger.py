@@ -8,6 +8,7 @@ from api.wiring import Instance, found_log
 from evidence_store.authorities import Log, acting_key
 from evidence_store.errors import SettingsError, UnavailableError
 from evidence_store.identifiers import AuthorityId, Ern
+from evidence_store.journal import write_journal
 from evidence_store.ledger.policy import NONE, Policy
 from evidence_store.ledger.proof import LogProof
 from evidence_store.ledger_port import Head, Recorded
@@ -70,6 +71,7 @@ def settle(instance: Instance) -> str | None:
     """
     try:
         head = advance(instance)
+        write_journal(instance.catalog, instance.vault, instance.headers)
     except UnavailableError as error:
         return f"{error.code}: {error}"
     return None if head is None or head.sealed else "the policy's witnesses have not cosigned yet"

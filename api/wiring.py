@@ -19,6 +19,7 @@ from evidence_store.age.x25519 import X25519Recipient
 from evidence_store.authorities import Log, found, log_of
 from evidence_store.errors import ConflictError, NotFoundError, SettingsError
 from evidence_store.identifiers import AuthorityId, StateCode
+from evidence_store.journal import HeaderStore, read_headers, read_journal
 from evidence_store.ledger_port import TileStore
 from evidence_store.ports import Clock, ObjectStore, Randomness
 from evidence_store.vault import Vault
@@ -26,6 +27,7 @@ from ingest.extraction.supervisor import Extractor, Limits
 from storage.keys.keyfile import KeyFile
 from storage.keys.signing import SigningFolder
 from storage.ledger.files import TileFolder
+from storage.ledger.headers import HeaderFolder
 from storage.objects.filesystem import FilesystemObjectStore
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ __all__ = ["Instance", "KeyFile", "Passphrase"]
 PRIVATE = 0o700
 SIGNING = Path("keys", "signing")
 LEDGER = Path("ledger")
+HEADERS = Path("headers")
 ORIGIN_HOST = "evidence-log.invalid"  # reserved (RFC 6761): a name, not an address
 Passphrase = Callable[[], bytes]
 
@@ -64,6 +67,7 @@ class Instance:
     clock: Clock
     signing: SigningFolder
     tiles: TileStore
+    headers: HeaderStore
 
     @property
     def vault(self) -> Vault:
@@ -103,6 +107,7 @@ def open_instance(home: Path, ask: Passphrase) -> Instance:
         clock=SystemClock(),
         signing=SigningFolder(home / SIGNING, keyring),
         tiles=TileFolder(home / LEDGER),
+        headers=HeaderFolder(home / HEADERS),
     )
 
 
@@ -179,6 +184,27 @@ def migrate_catalog(home: Path) -> tuple[str | None, str | None]:
     if not home.is_dir() or revision_of(url) is None:
         raise SettingsError(f"{home}: there is no instance here; run `evidence init` first")
     return migrate(url, busy_seconds=settings.database_busy_seconds)
+
+
+def rebuild_catalog(home: Path, ask: Passphrase) -> None:
+    """Make the catalog anew from the object store, the headers and the keys.
+
+    Raises:
+        ConflictError: if there is a catalog; nothing changed.
+        FixityError, NotFoundError, KeyUnavailableError: if what it is made from is not whole.
+        StoreUnavailableError, NoSpaceError: if a part does not answer.
+    """
+    from storage.catalog import create_empty
+
+    settings = configuration.load(home)
+    keyring = key_file(home, settings, ask)
+    vault = Vault(_object_store(home, settings), keyring, secrets.token_bytes)
+    headers = HeaderFolder(home / HEADERS)
+    if next(headers.batches(), None) is None:
+        raise NotFoundError(f"{home / HEADERS}: there is nothing to rebuild from")
+    url = database_url(home, settings)
+    with closing(create_empty(url, busy_seconds=settings.database_busy_seconds)) as catalog:
+        catalog.restore(read_journal(vault, headers), read_headers(headers))
 
 
 def key_file(home: Path, settings: Settings, passphrase: Passphrase | None) -> KeyFile:

@@ -24,8 +24,7 @@ def statements(engine: Engine) -> Iterator[Statements]:
         _: Connection, __: object, statement: str, parameters: Parameters, *___: object
     ) -> None:
         if re.match(r"SELECT .*\bFROM\b|UPDATE|DELETE", statement, re.DOTALL):
-            many = isinstance(parameters, list)
-            seen[statement] = parameters[0] if many and parameters else parameters
+            seen[statement] = parameters[0] if isinstance(parameters, list) else parameters
 
     event.listen(engine, "before_cursor_execute", executed)
     try:

@@ -10,6 +10,7 @@ from api.cli.context import Shared, ask_passphrase, new_passphrase, shared
 from api.cli.exits import Exit
 from api.cli.output import Json
 from api.wiring import KeyFile, Passphrase
+from evidence_store.journal import refresh_headers
 from evidence_store.rewrap import rewrap_all
 
 commands = typer.Typer(no_args_is_help=True, help="The keys that content is sealed to.")
@@ -111,6 +112,7 @@ def _rewrap(here: Shared) -> Exit:
             else:
                 failed += 1
                 here.output.note(f"object {each.name}: {each.error.code}: {each.error}")
+    refresh_headers(instance.catalog, instance.headers)
     summary: dict[str, Json] = {"recipient": current, "rewrapped": done, "failed": failed}
     here.output.record(summary, f"{done} objects are wrapped to {current}, {failed} could not be")
     return Exit.INTEGRITY if failed else Exit.DONE

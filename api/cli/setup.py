@@ -4,8 +4,11 @@ from typing import Annotated
 
 import typer
 
-from api import wiring
-from api.cli.context import new_passphrase, shared
+from api import ledger, wiring
+from api.cli.context import ask_passphrase, new_passphrase, shared
+from api.cli.exits import Exit
+from api.cli.output import Json
+from evidence_store.audit import audit
 from evidence_store.identifiers import StateCode
 from evidence_store.kinds import stated
 
@@ -56,7 +59,26 @@ def migrate(context: typer.Context) -> None:
     here.output.record({"before": before, "after": after}, text)
 
 
+def rebuild(context: typer.Context) -> Exit:
+    """Make the catalog anew from the object store and the keys, and check it against the log."""
+    here = shared(context)
+    wiring.rebuild_catalog(here.home, ask_passphrase)
+    instance = here.instance()
+    problems = [each for each in audit(instance.catalog, instance.tiles) if each.problem]
+    for each in problems:
+        here.output.note(f"{each.where}: {each.problem}")
+    head = ledger.advance(instance)
+    row: dict[str, Json] = {
+        "size": head.size if head else 0,
+        "root": head.root.hex() if head else None,
+        "problems": len(problems),
+    }
+    here.output.record(row, f"the log has {row['size']} entries, root {row['root']}")
+    return Exit.INTEGRITY if problems else Exit.DONE
+
+
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command("init")(init)
     app.command("migrate")(migrate)
+    app.command("rebuild")(rebuild)

@@ -12,7 +12,7 @@ from typing import Self
 
 from evidence_store.errors import MalformedError
 from evidence_store.ledger.checkpoint import Checkpoint
-from evidence_store.ledger.merkle import HASH_BYTES, SIZE_MAX
+from evidence_store.ledger.merkle import HASH_BYTES
 from evidence_store.ledger.note import SIGNATURES_MAX, Note, Signature, from_base64
 
 REQUEST_BYTES_MAX = 64 * 1024
@@ -30,7 +30,7 @@ class AddCheckpoint:
 
     def __post_init__(self) -> None:
         size = Checkpoint.of(self.note).size
-        if not 0 <= self.old_size <= min(size, SIZE_MAX):
+        if not 0 <= self.old_size <= size:
             raise MalformedError(
                 f"add-checkpoint: expected an old size up to {size}, found {self.old_size}"
             )

@@ -125,13 +125,9 @@ class Cosigner:
                 self._keep(request, seen, refused, body, now)
                 return refused
             at = max(int(now.timestamp()), seen.at if seen else 0)  # time never goes back
-            cosigned = Cosigned(
-                tuple(each.sign(request.checkpoint, at) for each in self.signers)
-            )
+            cosigned = Cosigned(tuple(each.sign(request.checkpoint, at) for each in self.signers))
             note = self._trusted_lines(request.note).with_signatures(cosigned.signatures)
-            if self.state.advance(
-                Seen(request.checkpoint, note, at), from_size=request.old_size
-            ):
+            if self.state.advance(Seen(request.checkpoint, note, at), from_size=request.old_size):
                 return cosigned
             # Somebody was faster: what was signed here goes nowhere, and is decided anew.
 
@@ -141,7 +137,12 @@ class Cosigner:
         return Note(note.text, tuple(dict.fromkeys(lines)))
 
     def _keep(
-        self, request: AddCheckpoint, seen: Seen | None, refused: Refused, body: bytes, now: datetime
+        self,
+        request: AddCheckpoint,
+        seen: Seen | None,
+        refused: Refused,
+        body: bytes,
+        now: datetime,
     ) -> None:
         reason = Refusal.FORK if _forks(request.checkpoint, seen) else refused.reason
         if reason is not Refusal.STALE:  # which proves nothing: requests cross

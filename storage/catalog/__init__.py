@@ -4,14 +4,17 @@ Trusted for availability and order. Rows are private to this package. Whoever
 writes holds the catalog's one writer's lock; readers never wait for it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Engine, insert, inspect, text
 
 from evidence_store.errors import ConflictError, SettingsError
 from evidence_store.identifiers import StateCode
+from evidence_store.item import SealedObject
+from evidence_store.journal import JournalView
 from evidence_store.ports import CatalogReader, CatalogWriter
 from storage import migrations
 from storage.catalog.engine import (
@@ -23,6 +26,7 @@ from storage.catalog.engine import (
     writing,
 )
 from storage.catalog.faults import translated
+from storage.catalog.journal import SqlJournalView, restore
 from storage.catalog.reader import SqlCatalogReader
 from storage.catalog.tables import InstallationRow, table_of
 from storage.catalog.writer import SqlCatalogWriter
@@ -31,6 +35,7 @@ __all__ = [
     "HEAD",
     "SqlCatalog",
     "create_catalog",
+    "create_empty",
     "migrate",
     "open_catalog",
     "revision_of",
@@ -66,6 +71,22 @@ class SqlCatalog:
             if writer.refusal is not None:
                 raise writer.refusal
 
+    @contextmanager
+    def journal(self) -> Iterator[JournalView]:
+        """See `evidence_store.journal.JournalledCatalog.journal`."""
+        with reading(self.engine) as connection:
+            yield SqlJournalView(connection)
+
+    def restore(self, lines: Iterable[Mapping[str, Any]], objects: Iterable[SealedObject]) -> None:
+        """Fill a catalog that has nothing but its tables from a journal, in one transaction.
+
+        Raises:
+            MalformedError: if a line is none of a journal.
+            ConflictError: if there is something in it already.
+        """
+        with writing(self.engine) as connection:
+            restore(connection, lines, objects)
+
     def close(self) -> None:
         """Let go of every connection."""
         self.engine.dispose()
@@ -97,6 +118,19 @@ def create_catalog(
             raise ConflictError(
                 "catalog: it belongs to an instance already; nothing changed"
             ) from None
+    return open_catalog(url, busy_seconds=busy_seconds)
+
+
+def create_empty(url: str, *, busy_seconds: float = BUSY_SECONDS) -> SqlCatalog:
+    """Make the tables of a catalog that is to be restored, and belongs to nobody yet.
+
+    Raises:
+        ConflictError: if there is a catalog already.
+        SettingsError, CatalogBusyError, NoSpaceError: as `create_catalog`.
+    """
+    if revision_of(url, busy_seconds=busy_seconds) is not None:
+        raise ConflictError("catalog: there is one already; nothing changed")
+    migrate(url, busy_seconds=busy_seconds)
     return open_catalog(url, busy_seconds=busy_seconds)
 
 

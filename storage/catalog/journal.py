@@ -1,0 +1,209 @@
+"""The catalog's rows as lines, by the log entries that they came with, and back into a new catalog.
+
+A line is `{"table": …, "row": {…}}`; bytes are in base64, instants in RFC 3339. A row may come
+more than once: the last one holds, and of serials and chains the greatest. Headers are left out:
+they have a place of their own, from which a key can be destroyed.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, LargeBinary, Select, Table, func, insert, select, update
+
+from evidence_store.errors import ConflictError, MalformedError
+from evidence_store.item import SealedObject
+from storage.catalog.ledger_reader import AUTHORITY, CHAIN, CONTROL, EVENT, HEAD, LEAF
+from storage.catalog.queries import SERIAL
+from storage.catalog.reader import CASE, INSTALLATION, ITEM, OBJECT, PERSON, VERSION
+from storage.catalog.spelling import sealed_columns, sealed_of
+from storage.catalog.tables import UtcDateTime
+
+TABLES = {
+    each.name: each
+    for each in (
+        INSTALLATION,
+        AUTHORITY,
+        CONTROL,
+        SERIAL,
+        CASE,
+        PERSON,
+        ITEM,
+        OBJECT,
+        VERSION,
+        LEAF,
+        CHAIN,
+        EVENT,
+        HEAD,
+    )
+}
+_NEW_CONTENT = ("registered", "version_added")
+_GREATEST = {SERIAL.name: "next", CHAIN.name: "seq"}
+_FINAL = frozenset({LEAF.name, EVENT.name, CONTROL.name})  # the database refuses to change them
+
+Line = Mapping[str, Any]
+
+
+class SqlJournalView:
+    """Implements `evidence_store.journal.JournalView` on one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def size(self) -> int:
+        """See `JournalView.size`."""
+        query = select(HEAD.c.size).order_by(HEAD.c.size.desc()).limit(1)
+        return int(self._connection.execute(query).scalar() or 0)
+
+    def lines(self, start: int, end: int) -> Iterator[Line]:
+        """See `JournalView.lines`."""
+        return _rows(self._connection, start, end)
+
+    def objects(self, start: int, end: int) -> Iterator[SealedObject]:
+        """See `JournalView.objects`."""
+        return map(sealed_of, _objects(self._connection, start, end))
+
+
+def _rows(connection: Connection, start: int, end: int) -> Iterator[Line]:
+    """The rows that came with the log's entries from `start` to `end`."""
+    for table in (INSTALLATION, AUTHORITY, CONTROL, SERIAL):  # small, and the same for all
+        yield from _lines(connection, table, select(table).order_by(*table.primary_key))
+    leaves = select(LEAF).where(LEAF.c.place >= start, LEAF.c.place < end).order_by(LEAF.c.place)
+    commitments = []
+    for row in connection.execute(leaves):
+        commitments.append(row.commitment)
+        yield _line(LEAF, row)
+    for at in range(0, len(commitments), 500):
+        yield from _events(connection, commitments[at : at + 500])
+    heads = select(HEAD).where(HEAD.c.size > start, HEAD.c.size <= end).order_by(HEAD.c.size)
+    yield from _lines(connection, HEAD, heads)
+
+
+def _objects(connection: Connection, start: int, end: int) -> Iterator[Any]:
+    """The rows of the objects that came with these entries."""
+    events = (
+        select(EVENT.c.ern_key, EVENT.c.act, EVENT.c.body)
+        .select_from(LEAF.join(EVENT, EVENT.c.commitment == LEAF.c.commitment))
+        .where(LEAF.c.place >= start, LEAF.c.place < end, EVENT.c.act.in_(_NEW_CONTENT))
+        .order_by(LEAF.c.place)
+    )
+    for row in connection.execute(events).all():
+        for number in _versions(row.body):
+            query = (
+                select(OBJECT)
+                .select_from(VERSION.join(OBJECT, OBJECT.c.name == VERSION.c.object_name))
+                .where(VERSION.c.ern_key == row.ern_key, VERSION.c.number == number)
+            )
+            yield from connection.execute(query)
+
+
+def _events(connection: Connection, commitments: list[bytes]) -> Iterator[Line]:
+    events = connection.execute(
+        select(EVENT)
+        .where(EVENT.c.commitment.in_(commitments))
+        .order_by(EVENT.c.ern_key, EVENT.c.seq)
+    ).all()
+    keys = list(dict.fromkeys(row.ern_key for row in events))
+    items = connection.execute(select(ITEM).where(ITEM.c.ern_key.in_(keys))).all()
+    for table, column, values in (
+        (CASE, CASE.c.case_key, {row.case_key for row in items}),
+        (PERSON, PERSON.c.code_key, {row.collected_by for row in items}),
+    ):
+        yield from _lines(connection, table, select(table).where(column.in_(values)))
+    yield from (_line(ITEM, row) for row in items)
+    yield from _lines(connection, CHAIN, select(CHAIN).where(CHAIN.c.ern_key.in_(keys)))
+    for row in events:
+        if row.act in _NEW_CONTENT:
+            yield from _contents(connection, row)
+        yield _line(EVENT, row)
+
+
+def _contents(connection: Connection, event: Any) -> Iterator[Line]:  # noqa: ANN401 - a row
+    for number in _versions(event.body):
+        query = select(VERSION).where(
+            VERSION.c.ern_key == event.ern_key, VERSION.c.number == number
+        )
+        for version in connection.execute(query):
+            named = select(OBJECT).where(OBJECT.c.name == version.object_name)
+            yield from _lines(connection, OBJECT, named)
+            yield _line(VERSION, version)
+
+
+def _versions(body: bytes) -> list[int]:
+    """The versions whose digests were measured in an event."""
+    measured = json.loads(body)["data"].get("measured", ())
+    return [each["version"] for each in measured if "version" in each]
+
+
+def _lines(connection: Connection, table: Table, query: Select[Any]) -> Iterator[Line]:
+    yield from (_line(table, row) for row in connection.execute(query))
+
+
+def _line(table: Table, row: Any) -> Line:  # noqa: ANN401 - a row
+    content = {name: _out(value) for name, value in row._mapping.items()}  # noqa: SLF001 - public in SQLAlchemy
+    if table is OBJECT:
+        content["header"] = ""
+    return {"table": table.name, "row": content}
+
+
+def restore(
+    connection: Connection, source: Iterable[Line], objects: Iterable[SealedObject]
+) -> None:
+    """Put the lines into empty tables, and the headers of the objects with them.
+
+    Raises:
+        ConflictError: if the tables are not empty.
+        MalformedError: if a line is not one.
+    """
+    if connection.execute(select(INSTALLATION)).first() is not None:
+        raise ConflictError("catalog: expected an empty one to restore into; nothing changed")
+    for line in source:
+        try:
+            table = TABLES[line["table"]]
+            row = {name: _in(table, name, value) for name, value in line["row"].items()}
+        except (KeyError, TypeError, ValueError):
+            raise MalformedError("journal: expected rows of this catalog's tables") from None
+        _put(connection, table, row)
+    newest = connection.execute(select(func.max(OBJECT.c.number))).scalar() or 0
+    for each in objects:
+        changes = {"header": each.header, "recipient": each.recipient}
+        query = update(OBJECT).where(OBJECT.c.name == each.name.value)
+        if connection.execute(query.values(changes)).rowcount == 0:  # a journal's own
+            newest += 1
+            connection.execute(insert(OBJECT), sealed_columns(each, newest))
+    _put(connection, SERIAL, {"series": "object", "next": newest + 1})
+
+
+def _put(connection: Connection, table: Table, row: dict[str, Any]) -> None:
+    identity = [column == row[column.name] for column in table.primary_key]
+    found = connection.execute(select(table).where(*identity)).first()
+    if found is None:
+        connection.execute(insert(table), row)
+        return
+    greatest = _GREATEST.get(table.name)
+    if table.name in _FINAL or (greatest and found._mapping[greatest] >= row[greatest]):  # noqa: SLF001
+        return
+    if table is OBJECT:
+        row.pop("header")
+    connection.execute(update(table).where(*identity).values(row))
+
+
+def _out(value: object) -> object:
+    match value:
+        case bytes():
+            return base64.b64encode(value).decode()
+        case datetime():
+            return value.isoformat()
+        case _:
+            return value
+
+
+def _in(table: Table, name: str, value: Any) -> Any:  # noqa: ANN401 - a cell
+    kind = table.c[name].type
+    if value is None:
+        return None
+    if isinstance(kind, LargeBinary):
+        return base64.b64decode(value, validate=True)
+    return datetime.fromisoformat(value) if isinstance(kind, UtcDateTime) else value
