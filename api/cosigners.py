@@ -10,19 +10,19 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
 
-from evidence_store.errors import EvidenceError, MalformedError, UnavailableError
+from evidence_store.errors import MalformedError, ProofError, UnavailableError
 from evidence_store.ledger.add_checkpoint import AddCheckpoint, Answer, Cosigned, Refusal, Refused
 from evidence_store.ledger.cosigning import (
     Collected,
     Consistency,
     Known,
-    WitnessLink,
     ask,
     shown,
 )
@@ -35,11 +35,11 @@ BUDGET_SECONDS = 15.0  # of all that one witness is asked, however slowly its by
 ANSWER_BYTES_MAX = 256 * 1024
 _CHUNK_BYTES = 16 * 1024
 _STILL_SILENT = "it gave no answer in time"
-_REFUSALS = {
+_REFUSALS: dict[int, Refusal] = {
     HTTPStatus.BAD_REQUEST: Refusal.MALFORMED,
     HTTPStatus.FORBIDDEN: Refusal.UNTRUSTED,
     HTTPStatus.NOT_FOUND: Refusal.UNKNOWN_LOG,
-    HTTPStatus.UNPROCESSABLE_CONTENT: Refusal.INCONSISTENT,
+    HTTPStatus.UNPROCESSABLE_ENTITY: Refusal.INCONSISTENT,
 }
 
 
@@ -48,6 +48,9 @@ def collect(policy: Policy, note: Note, consistency: Consistency, *, likely: int
 
     `consistency` is asked by one thread at a time. `likely` is what the witnesses probably saw
     last, such as the last sealed size: it saves a round trip.
+
+    Raises:
+        LedgerAlteredError: if `consistency` does.
     """
     lock = threading.Lock()
 
@@ -58,9 +61,7 @@ def collect(policy: Policy, note: Note, consistency: Consistency, *, likely: int
     asked = _addresses(policy)
     replies, unreachable = _all_at_once(
         {
-            url: lambda url=url, members=members: ask(  # type: ignore[misc]
-                HttpWitness(url), members, policy, note, one_at_a_time, likely=likely
-            )
+            url: partial(ask, HttpWitness(url), members, policy, note, one_at_a_time, likely=likely)
             for url, members in asked.items()
         }
     )
@@ -78,7 +79,7 @@ def largest_known(policy: Policy, origin: str) -> Known:
     """Ask every witness of the policy that has an address what it saw last of this log."""
     asked = _addresses(policy)
     notes, unreachable = _all_at_once(
-        {url: lambda url=url: shown(HttpWitness(url), policy, origin) for url in asked}  # type: ignore[misc]
+        {url: partial(shown, HttpWitness(url), policy, origin) for url in asked}
     )
     return Known(_by_name(asked, notes), _by_name(asked, unreachable))
 
@@ -169,12 +170,15 @@ def _all_at_once(calls: Mapping[str, Callable[[], T]]) -> tuple[dict[str, T], di
     """
     done: dict[str, T] = {}
     failed: dict[str, str] = {}
+    broken: list[Exception] = []
 
     def run(url: str) -> None:
         try:
             done[url] = calls[url]()
-        except EvidenceError as error:
+        except (MalformedError, ProofError, UnavailableError) as error:
             failed[url] = str(error)
+        except Exception as error:  # noqa: BLE001 - ours, not the witness's: raised again below
+            broken.append(error)
 
     threads = [threading.Thread(target=run, args=(url,), daemon=True) for url in calls]
     for thread in threads:
@@ -182,6 +186,8 @@ def _all_at_once(calls: Mapping[str, Callable[[], T]]) -> tuple[dict[str, T], di
     deadline = time.monotonic() + BUDGET_SECONDS
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
+    if broken:
+        raise broken[0]
     # Copies: a thread that was left behind may still write.
     found, why = dict(done), dict(failed)
     silent = {url: _STILL_SILENT for url in calls if url not in found and url not in why}

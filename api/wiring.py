@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from minio import Minio
 
     from storage.catalog import SqlCatalog
+    from storage.ledger.witness_home import WitnessHome
     from storage.objects.s3 import S3ObjectStore
     from storage.objects.s3_lock import LockMode
 
@@ -205,6 +206,13 @@ def rebuild_catalog(home: Path, ask: Passphrase) -> None:
     url = database_url(home, settings)
     with closing(create_empty(url, busy_seconds=settings.database_busy_seconds)) as catalog:
         catalog.restore(read_journal(vault, headers), read_headers(headers))
+
+
+def witness_home(home: Path) -> "WitnessHome":
+    """Where a witness lives; it needs no instance beside it."""
+    from storage.ledger.witness_home import WitnessHome
+
+    return WitnessHome(home)
 
 
 def key_file(home: Path, settings: Settings, passphrase: Passphrase | None) -> KeyFile:

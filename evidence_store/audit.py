@@ -112,10 +112,14 @@ def audit_chain(
     reader: LedgerReader, ern: Ern, publics: Mapping[KeyId | None, bytes]
 ) -> Iterator[Finding]:
     """What is wrong with an item's chain of events: order, links, signatures, places in the log."""
-    link = reader.links([ern]).get(ern)
+    try:
+        link, events = reader.links([ern]).get(ern), reader.events(ern)
+    except EvidenceError as error:
+        yield Finding(0, str(ern), str(error))
+        return
     head: bytes | None = None
     seq = 0
-    for recorded in reader.events(ern):
+    for recorded in events:
         seq += 1
         where = f"{ern} event {recorded.seq}"
         signed = recorded.signed

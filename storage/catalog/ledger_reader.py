@@ -129,7 +129,8 @@ def _link(row: Found) -> tuple[Ern, Link]:
 
 def _recorded(row: Found) -> Recorded:
     disclosures = tuple(row.disclosures.split("\n")) if row.disclosures else ()
-    signed = SignedEvent(row.body, row.signature, disclosures)
+    # An edit can leave text where bytes were: `bytes` refuses it.
+    signed = SignedEvent(bytes(row.body), bytes(row.signature), disclosures)
     return Recorded(ern_of(row.ern_key), row.seq, signed, row.place)
 
 

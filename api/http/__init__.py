@@ -1,0 +1,1 @@
+"""The doors over HTTP: one module per noun, each with its routes."""
