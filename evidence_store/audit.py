@@ -12,12 +12,12 @@ from evidence_store.errors import EvidenceError, LedgerAlteredError
 from evidence_store.identifiers import Ern, KeyId
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.control import CONTROL_LEAF, KINDS, ControlEntry
-from evidence_store.ledger.event import leaf
+from evidence_store.ledger.event import Link, leaf
 from evidence_store.ledger.merkle import leaf_hash, verify_consistency
 from evidence_store.ledger.note import Note
 from evidence_store.ledger.policy import NONE, Policy
 from evidence_store.ledger.tiles import WIDTH, TileTree, bundle_path, read_tile, unpacked
-from evidence_store.ledger_port import LedgerReader, TileStore
+from evidence_store.ledger_port import LedgerReader, Recorded, TileStore
 from evidence_store.ports import Catalog, CatalogReader
 
 
@@ -117,30 +117,34 @@ def audit_chain(
     except EvidenceError as error:
         yield Finding(0, str(ern), str(error))
         return
-    head: bytes | None = None
-    seq = 0
+    end = Link(b"" if link is None else link.item_key)
     for recorded in events:
-        seq += 1
-        where = f"{ern} event {recorded.seq}"
-        signed = recorded.signed
         try:
-            event = signed.event
-            if (event.item, event.seq, event.prev) != (ern, seq, head) or recorded.seq != seq:
-                raise LedgerAlteredError("does not continue the event before it")
-            public = publics.get(event.by)
-            if public is None:
-                raise LedgerAlteredError(f"is signed by {event.by}, which is not registered")
-            signed.verify_signature(public)
-            signed.disclosed()
-            if recorded.index is not None and link is not None:
-                (row,) = reader.leaves(recorded.index, recorded.index + 1)
-                if row.entry != leaf(link.item_key, seq, signed.commitment):
-                    raise LedgerAlteredError("is not what the log committed to")
+            _check_event(reader, recorded, end, publics)
         except EvidenceError as error:
-            yield Finding(0, where, str(error))
-        head = signed.commitment
-    if link is None or (link.seq, link.head) != (seq, head):
+            yield Finding(0, f"{ern} event {recorded.seq}", str(error))
+        end = Link(end.item_key, end.seq + 1, recorded.signed.commitment)
+    if link != end:
         yield Finding(0, str(ern), "the chain does not end where the catalog says")
+
+
+def _check_event(
+    reader: LedgerReader, recorded: Recorded, end: Link, publics: Mapping[KeyId | None, bytes]
+) -> None:
+    """Insist that an event continues the chain that ended there, is signed, and in the log."""
+    signed, event = recorded.signed, recorded.signed.event
+    seq = end.seq + 1
+    found = (event.item, event.seq, event.prev, recorded.seq)
+    if found != (recorded.ern, seq, end.head, seq):
+        raise LedgerAlteredError("does not continue the event before it")
+    public = publics.get(event.by)
+    if public is None:
+        raise LedgerAlteredError(f"is signed by {event.by}, which is not registered")
+    signed.verify_signature(public)
+    signed.disclosed()
+    rows = [] if recorded.index is None else reader.leaves(recorded.index, recorded.index + 1)
+    if [row.entry for row in rows] != [leaf(end.item_key, seq, signed.commitment)]:
+        raise LedgerAlteredError("is not what the log committed to")
 
 
 def _control_holds(entry: bytes, publics: Mapping[KeyId | None, bytes]) -> bool:

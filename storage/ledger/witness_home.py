@@ -106,7 +106,8 @@ class WitnessHome:
                 raise MalformedError(f"vkey {key.name}: expected a log's key, found a witness's")
         with private_file.locked(self._logs):
             known = self.logs().logs
-            policy = Policy({**dict.fromkeys(keys), **known}, {}, {}, NONE)
+            new = (each for each in keys if each not in known)
+            policy = Policy({**known, **dict.fromkeys(new)}, {}, {}, NONE)
             private_file.replace(self._logs, str(policy).encode())
         return policy
 
