@@ -114,10 +114,10 @@ class HttpWitness:
 
     def _exchange(self, path: str, body: bytes | None) -> tuple[int, bytes]:
         """The status and the body of one answer."""
-        if urlsplit(self.url).scheme not in {"http", "https"}:
-            raise MalformedError("its address: expected http or https")
         deadline = time.monotonic() + TIMEOUT_SECONDS
         try:
+            if urlsplit(self.url).scheme not in {"http", "https"}:
+                raise MalformedError("its address: expected http or https")
             request = Request(  # noqa: S310 - the scheme was checked
                 f"{self.url.rstrip('/')}/{path}", body, {"Content-Type": "text/plain"}
             )

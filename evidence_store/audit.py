@@ -94,7 +94,7 @@ def _bundle(
 
 def _events(reader: CatalogReader) -> Iterator[Finding]:
     controls = [each for kind in KINDS for each in reader.ledger.controls(kind)]
-    publics = {each.kid: each.public for each in controls if each.public is not None}
+    publics = _publics(reader.ledger)
     for control in controls:
         if control.entry[:1] != CONTROL_LEAF or not _control_holds(control.entry, publics):
             yield Finding(0, "control entry", "is not as it was signed")
@@ -106,6 +106,16 @@ def _events(reader: CatalogReader) -> Iterator[Finding]:
         if page.after is None:
             return
         after = page.after
+
+
+def audit_item(reader: CatalogReader, ern: Ern) -> Iterator[Finding]:
+    """What is wrong with one item's chain of events."""
+    yield from audit_chain(reader.ledger, ern, _publics(reader.ledger))
+
+
+def _publics(reader: LedgerReader) -> Mapping[KeyId | None, bytes]:
+    controls = [each for kind in KINDS for each in reader.controls(kind)]
+    return {each.kid: each.public for each in controls if each.public is not None}
 
 
 def audit_chain(
@@ -142,6 +152,7 @@ def _check_event(
         raise LedgerAlteredError(f"is signed by {event.by}, which is not registered")
     signed.verify_signature(public)
     signed.disclosed()
+    # Until the log has taken it in, an entry is only as good as its row.
     rows = [] if recorded.index is None else reader.leaves(recorded.index, recorded.index + 1)
     if [row.entry for row in rows] != [leaf(end.item_key, seq, signed.commitment)]:
         raise LedgerAlteredError("is not what the log committed to")

@@ -68,6 +68,12 @@ class LedgerAlteredError(EvidenceError):
     code = "E250"
 
 
+class CustodyError(EvidenceError):
+    """The act is not possible for this item now, or not by this authority."""
+
+    code = "E430"
+
+
 class NotFoundError(EvidenceError):
     """No such case, item, version or object."""
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from evidence_store.identifiers import AuthorityId, Ern, KeyId
+from evidence_store.custody.transfer import Offer, TransferId
+from evidence_store.identifiers import AuthorityId, Ern, KeyId, StateCode
 from evidence_store.ledger.event import Link, SignedEvent
 from evidence_store.ledger.note import Note
+from evidence_store.page import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,22 @@ class LedgerReader(Protocol):
         """An item's events in their order."""
         ...
 
+    def transfer(self, transfer: TransferId) -> Offer:
+        """The offer that a transfer began with.
+
+        Raises:
+            NotFoundError: if there is no such transfer.
+        """
+        ...
+
+    def transfers(self, *, after: str | None = None, limit: int = 100) -> Page[Offer]:
+        """Offers by transfer.
+
+        Raises:
+            MalformedError: if `after` is not a cursor that an earlier page gave.
+        """
+        ...
+
     def index_of(self, commitment: bytes) -> int | None:
         """Where in the log this is committed to, if it is."""
         ...
@@ -155,6 +173,18 @@ class LedgerWriter(LedgerReader, Protocol):
 
         Raises:
             ConflictError: if a chain was continued otherwise meanwhile.
+        """
+        ...
+
+    def next_transfer(self, state: StateCode) -> TransferId:
+        """The next transfer of this State. Never given out twice."""
+        ...
+
+    def add_transfer(self, offer: Offer, made_at: datetime) -> None:
+        """Enter an offer.
+
+        Raises:
+            ConflictError: if the transfer has one already.
         """
         ...
 

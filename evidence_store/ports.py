@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from evidence_store.digest import Digest
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, Role, StateCode
 from evidence_store.item import Case, Item, Person, SealedObject, Version
 from evidence_store.ledger_port import LedgerReader, LedgerWriter
+from evidence_store.page import Page
 
 
 class Clock(Protocol):
@@ -200,17 +201,6 @@ class Keyring(Protocol):
 
 
 # ------------------------------------------------------------------------ catalog
-
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """Part of a list, in its order. `after` is the cursor of the next part, if there is one."""
-
-    entries: Sequence[T]
-    after: str | None
 
 
 class CatalogReader(Protocol):

@@ -1,11 +1,17 @@
 """Logs to witness, honest and not, and witnesses with memories that are gone with the test."""
 
 import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+from fastapi import FastAPI
 
 from evidence_store.ledger.add_checkpoint import AddCheckpoint, Answer
 from evidence_store.ledger.checkpoint import Checkpoint
@@ -31,6 +37,7 @@ class WitnessedLog:
     origin: str = ORIGIN
 
     def __post_init__(self) -> None:
+        self._notes: dict[int, Note] = {}
         self.signers = HeldKeys().log_signers(self.origin)
         files = TileMemory()
         entries = [self.history + number.to_bytes(4) for number in range(self.size)]
@@ -43,9 +50,13 @@ class WitnessedLog:
         return Policy(dict.fromkeys(each.key for each in self.signers), {}, {}, NONE)
 
     def note(self, size: int | None = None) -> Note:
+        """The checkpoint of this size, signed once: ML-DSA never signs alike twice."""
         size = self.size if size is None else size
-        checkpoint = Checkpoint(self.origin, size, self.tree.root_at(size))
-        return Note(checkpoint.text, tuple(each.sign(checkpoint, 1) for each in self.signers))
+        if size not in self._notes:
+            checkpoint = Checkpoint(self.origin, size, self.tree.root_at(size))
+            lines = tuple(each.sign(checkpoint, 1) for each in self.signers)
+            self._notes[size] = Note(checkpoint.text, lines)
+        return self._notes[size]
 
     def request(self, old: int, size: int | None = None) -> bytes:
         size = self.size if size is None else size
@@ -99,3 +110,27 @@ class NearWitness:
 def witness_of(log: WitnessedLog, state: WitnessState) -> Cosigner:
     """A witness that knows this log."""
     return Cosigner(log.policy, witness_signers(), state)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A clock that stands still."""
+
+    at: datetime = NOW
+
+    def now(self) -> datetime:
+        return self.at
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """Serve an application at this machine's own address; gives that address."""
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()

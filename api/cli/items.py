@@ -14,10 +14,12 @@ from api.cli.receipts import last_receipt
 from api.cli.show import claim_set, item_detail, item_row, version_row
 from evidence_store import acts
 from evidence_store.errors import EvidenceError
+from evidence_store.handling import handle
 from evidence_store.identifiers import CaseId, Ern
 from evidence_store.item import Item, Version
 from evidence_store.kinds import stated
-from evidence_store.ports import CatalogReader, Page
+from evidence_store.page import Page
+from evidence_store.ports import CatalogReader
 from evidence_store.vault import Vault
 
 ErnArgument = Annotated[str, typer.Argument(help="The item, as in SI-2026-000123.")]
@@ -71,8 +73,8 @@ def void(
     instance = here.instance()
     recorder = ledger.recorder(instance, acting(authority))
     with instance.catalog.write() as writer:
+        handle(writer, recorder, [acts.voided(wanted, reason)])
         item = writer.void(wanted, reason)
-        recorder.record(writer, [acts.voided(wanted, reason)])
     row = {**item_detail(item), "receipt": last_receipt(instance, wanted)}
     here.output.record(row, f"{item.ern} is void: {reason}")
 

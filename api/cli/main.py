@@ -17,6 +17,7 @@ from api.cli import (
     authority,
     cases,
     check,
+    custody,
     doctor,
     exhibits,
     fetch,
@@ -25,6 +26,7 @@ from api.cli import (
     keys,
     log,
     setup,
+    transfer,
     verify,
     versions,
 )
@@ -75,6 +77,8 @@ fetch.add_to(app)
 verify.add_to(app)
 check.add_to(app)
 keys.add_to(app)
+custody.add_to(app)
+transfer.add_to(app)
 authority.add_to(app)
 log.add_to(app)
 doctor.add_to(app)

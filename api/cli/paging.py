@@ -5,7 +5,7 @@ from typing import Annotated, Protocol, TypeVar
 
 import typer
 
-from evidence_store.ports import Page
+from evidence_store.page import Page
 
 PAGE_ENTRIES = 500
 AfterOption = Annotated[

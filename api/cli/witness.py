@@ -3,7 +3,7 @@
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -92,7 +92,8 @@ def serve(
             log_config=None,
             server_header=False,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        with suppress(KeyboardInterrupt):  # which it passes on once it has ended: not a failure
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 @commands.command("cosign")
@@ -104,9 +105,8 @@ def cosign(
 ) -> None:
     """Decide on a request that came another way; prints the cosignature lines."""
     here = shared(context)
-    body = _body(file)
     with _opened(here) as cosigner:
-        answer = cosigner.add_checkpoint(body, wiring.SystemClock().now())
+        answer = cosigner.add_checkpoint(_body(file), wiring.SystemClock().now())
     if isinstance(answer, Refused):
         raise _error(answer)
     here.output.record(_cosigned(answer), str(answer).rstrip("\n"))

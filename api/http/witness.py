@@ -59,7 +59,7 @@ def witness_routes(cosigner: Cosigner, clock: Clock) -> APIRouter:
             answer = await run_in_threadpool(cosigner.add_checkpoint, body, clock.now())
         except EvidenceError as error:
             return _failed(error)
-        return _answered(answer)
+        return answered(answer)
 
     @routes.get("/{name}/checkpoint")
     def checkpoint(name: str) -> Response:
@@ -93,7 +93,8 @@ def _latest(state: WitnessState, name: str) -> Note | None:
     return None
 
 
-def _answered(answer: Answer) -> Response:
+def answered(answer: Answer) -> Response:
+    """The answer as HTTP carries it (tlog-witness, v1.0 with 422 for every fork)."""
     if isinstance(answer, Cosigned):
         return PlainTextResponse(str(answer))
     if answer.reason is Refusal.STALE:

@@ -13,9 +13,19 @@ from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, Select, Table, func, insert, select, update
 
+from evidence_store.custody.transfer import TransferId
 from evidence_store.errors import ConflictError, MalformedError
 from evidence_store.item import SealedObject
-from storage.catalog.ledger_reader import AUTHORITY, CHAIN, CONTROL, EVENT, HEAD, LEAF
+from storage.catalog.ledger_reader import (
+    AUTHORITY,
+    CHAIN,
+    CONTROL,
+    EVENT,
+    HEAD,
+    LEAF,
+    TRANSFER,
+)
+from storage.catalog.ordering import transfer_key
 from storage.catalog.queries import SERIAL
 from storage.catalog.reader import CASE, INSTALLATION, ITEM, OBJECT, PERSON, VERSION
 from storage.catalog.spelling import sealed_columns, sealed_of
@@ -37,6 +47,7 @@ TABLES = {
         CHAIN,
         EVENT,
         HEAD,
+        TRANSFER,
     )
 }
 _NEW_CONTENT = ("registered", "version_added")
@@ -114,6 +125,10 @@ def _events(connection: Connection, commitments: list[bytes]) -> Iterator[Line]:
         yield from _lines(connection, table, select(table).where(column.in_(values)))
     yield from (_line(ITEM, row) for row in items)
     yield from _lines(connection, CHAIN, select(CHAIN).where(CHAIN.c.ern_key.in_(keys)))
+    named = {_transfer(row.body) for row in events if row.act == "offered"}
+    yield from _lines(
+        connection, TRANSFER, select(TRANSFER).where(TRANSFER.c.transfer_key.in_(named))
+    )
     for row in events:
         if row.act in _NEW_CONTENT:
             yield from _contents(connection, row)
@@ -129,6 +144,10 @@ def _contents(connection: Connection, event: Any) -> Iterator[Line]:  # noqa: AN
             named = select(OBJECT).where(OBJECT.c.name == version.object_name)
             yield from _lines(connection, OBJECT, named)
             yield _line(VERSION, version)
+
+
+def _transfer(body: bytes) -> str:
+    return transfer_key(TransferId.parse(json.loads(body)["data"]["transfer"]))
 
 
 def _versions(body: bytes) -> list[int]:

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
+from evidence_store.custody.transfer import Offer, TransferId
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import AuthorityId, Ern, KeyId
 from evidence_store.ledger.event import Link, SignedEvent
 from evidence_store.ledger_port import Authority, Control, Head, Leaf, Recorded
+from evidence_store.page import Page
 from storage.catalog.ledger_tables import (
     AuthorityRow,
     ChainRow,
@@ -15,9 +17,10 @@ from storage.catalog.ledger_tables import (
     EventRow,
     HeadRow,
     LeafRow,
+    TransferRow,
 )
-from storage.catalog.ordering import ern_key, ern_of
-from storage.catalog.queries import Queries, parts
+from storage.catalog.ordering import ern_key, ern_of, transfer_behind, transfer_key
+from storage.catalog.queries import Queries, page, parts
 from storage.catalog.spelling import Found
 from storage.catalog.tables import table_of
 
@@ -27,6 +30,7 @@ CONTROL = table_of(ControlRow)
 EVENT = table_of(EventRow)
 HEAD = table_of(HeadRow)
 LEAF = table_of(LeafRow)
+TRANSFER = table_of(TransferRow)
 LEAVES_MAX = 10_000
 
 
@@ -74,6 +78,18 @@ class SqlLedgerReader:
             .order_by(EVENT.c.seq)
         )
         return self._queries.all(query, _recorded)
+
+    def transfer(self, transfer: TransferId) -> Offer:
+        """See `LedgerReader.transfer`."""
+        query = select(TRANSFER).where(TRANSFER.c.transfer_key == transfer_key(transfer))
+        missing = f"there is no transfer {transfer}; `evidence transfer list` shows them"
+        return self._queries.one(query, _offer, missing)
+
+    def transfers(self, *, after: str | None = None, limit: int = 100) -> Page[Offer]:
+        """See `LedgerReader.transfers`."""
+        query = select(TRANSFER).where(TRANSFER.c.transfer_key > transfer_behind(after))
+        query = query.order_by(TRANSFER.c.transfer_key).limit(limit + 1)
+        return page(self._queries.all(query, _offer), limit, lambda each: str(each.transfer))
 
     def index_of(self, commitment: bytes) -> int | None:
         """See `LedgerReader.index_of`."""
@@ -132,6 +148,10 @@ def _recorded(row: Found) -> Recorded:
     # An edit can leave text where bytes were: `bytes` refuses it.
     signed = SignedEvent(bytes(row.body), bytes(row.signature), disclosures)
     return Recorded(ern_of(row.ern_key), row.seq, signed, row.place)
+
+
+def _offer(row: Found) -> Offer:
+    return Offer.parse(bytes(row.document))
 
 
 def _head(row: Found) -> Head:

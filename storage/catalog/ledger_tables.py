@@ -78,6 +78,16 @@ class LeafRow(SQLModel, table=True):
     entry: bytes = Field(sa_type=LargeBinary)
 
 
+class TransferRow(SQLModel, table=True):
+    """An offer of items to another authority: the document that both sides sign."""
+
+    __tablename__ = "transfer"
+
+    transfer_key: str = Field(sa_type=PlainText, primary_key=True)
+    document: bytes = Field(sa_type=LargeBinary)
+    made_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class HeadRow(SQLModel, table=True):
     """A state of the log: signed after it is entered, sealed when the policy accepts it."""
 

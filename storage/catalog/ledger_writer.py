@@ -2,10 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import bindparam, insert, update
 
+from evidence_store.custody.transfer import Offer, TransferId
 from evidence_store.errors import ConflictError, NotFoundError
+from evidence_store.identifiers import StateCode
 from evidence_store.ledger.event import leaf
 from evidence_store.ledger.note import Note
 from evidence_store.ledger_port import Authority, Control, Head, NewEvent
@@ -16,9 +19,10 @@ from storage.catalog.ledger_reader import (
     EVENT,
     HEAD,
     LEAF,
+    TRANSFER,
     SqlLedgerReader,
 )
-from storage.catalog.ordering import ern_key
+from storage.catalog.ordering import ern_key, transfer_key
 from storage.catalog.spelling import Columns
 
 _CONTINUE = (
@@ -86,6 +90,19 @@ class SqlLedgerWriter(SqlLedgerReader):
             raise ConflictError("ledger: an item's chain was continued meanwhile; try again")
         self._queries.insert(EVENT, rows)
         self._append(entries)
+
+    def next_transfer(self, state: StateCode) -> TransferId:
+        """See `LedgerWriter.next_transfer`."""
+        return TransferId(state, self._queries.next_serial("transfer", 1))
+
+    def add_transfer(self, offer: Offer, made_at: datetime) -> None:
+        """See `LedgerWriter.add_transfer`."""
+        row: Columns = {
+            "transfer_key": transfer_key(offer.transfer),
+            "document": offer.document,
+            "made_at": made_at,
+        }
+        self._queries.insert(TRANSFER, [row])
 
     def add_head(self, head: Head) -> None:
         """See `LedgerWriter.add_head`."""

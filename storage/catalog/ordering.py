@@ -5,6 +5,7 @@ after `SI-2026-999999` in a database as it does for `Ern`. A cursor is the ident
 that ended the page before, as everybody sees it, so it stays good for ever.
 """
 
+from evidence_store.custody.transfer import TransferId
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import CaseId, Ern, PersonCode, Role, StateCode
 
@@ -31,6 +32,20 @@ def case_id_of(key: str) -> CaseId:
     """The inverse of `case_key`."""
     state, serial = key.split("-")
     return CaseId(StateCode(state), int(serial))
+
+
+def transfer_key(transfer: TransferId) -> str:
+    """A transfer, so that text order is its order."""
+    return f"{transfer.state.value}-{transfer.serial:012d}"
+
+
+def transfer_behind(cursor: str | None) -> str:
+    """The key behind which a list of transfers goes on.
+
+    Raises:
+        MalformedError: if it is not a cursor that a list gave.
+    """
+    return FIRST if cursor is None else transfer_key(TransferId.parse(cursor))
 
 
 def person_key(code: PersonCode) -> str:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Executable, Select, Table, insert, select, update
 
 from evidence_store.errors import EvidenceError, NotFoundError
+from evidence_store.page import Page
 from storage.catalog.faults import translated
 from storage.catalog.spelling import Columns, Found, read_back
 from storage.catalog.tables import SerialRow, table_of
@@ -77,3 +78,10 @@ def parts(values: Iterable[T]) -> Iterator[list[T]]:
     iterator = iter(values)
     while part := list(islice(iterator, VALUES_MAX)):
         yield part
+
+
+def page(entries: Sequence[T], limit: int, cursor: Callable[[T], str]) -> Page[T]:
+    """A page of `limit` entries, from a query that asked for one more to see if there is one."""
+    if len(entries) <= limit:
+        return Page(entries, None)
+    return Page(entries[:limit], cursor(entries[limit - 1]))

@@ -4,7 +4,7 @@
 fails when a way to read is added here that it does not know.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, select, tuple_
@@ -13,10 +13,10 @@ from evidence_store.digest import Algorithm, Digest
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, StateCode
 from evidence_store.item import Case, Item, Person, SealedObject, Version
-from evidence_store.ports import Page
+from evidence_store.page import Page
 from storage.catalog import ordering, spelling
 from storage.catalog.ledger_reader import SqlLedgerReader
-from storage.catalog.queries import Queries, parts
+from storage.catalog.queries import Queries, page, parts
 from storage.catalog.spelling import Found, read_back
 from storage.catalog.tables import (
     CaseRow,
@@ -68,7 +68,7 @@ class SqlCatalogReader(Queries):
         query = select(CASE).where(CASE.c.case_key > ordering.case_behind(after))
         query = query.order_by(CASE.c.case_key).limit(_checked(limit) + 1)
         cases = self.all(query, spelling.case_of)
-        return _page(cases, limit, lambda case: str(case.case_id))
+        return page(cases, limit, lambda case: str(case.case_id))
 
     def person(self, code: PersonCode) -> Person:
         """See `CatalogReader.person`."""
@@ -88,7 +88,7 @@ class SqlCatalogReader(Queries):
         if case_id is not None:
             query = query.where(ITEM.c.case_key == ordering.case_key(case_id))
         query = query.order_by(ITEM.c.ern_key).limit(_checked(limit) + 1)
-        return _page(self.all(query, spelling.item_of), limit, lambda item: str(item.ern))
+        return page(self.all(query, spelling.item_of), limit, lambda item: str(item.ern))
 
     def versions(self, ern: Ern) -> Sequence[Version]:
         """See `CatalogReader.versions`."""
@@ -112,7 +112,7 @@ class SqlCatalogReader(Queries):
             for sealed in self._in(OBJECT.c.name, (name.value for name in names))
         }
         held = [(version, objects[version.object_name]) for version in versions]
-        return _page(held, limit, lambda each: ordering.version_cursor(each[0].ern, each[0].number))
+        return page(held, limit, lambda each: ordering.version_cursor(each[0].ern, each[0].number))
 
     def claims(self, ern: Ern, number: int) -> bytes:
         """See `CatalogReader.claims`."""
@@ -194,10 +194,3 @@ def _checked(limit: int) -> int:
     if not 1 <= limit <= LIMIT_MAX:
         raise MalformedError(f"limit: expected 1 to {LIMIT_MAX}, found {limit}")
     return limit
-
-
-def _page(entries: Sequence[T], limit: int, cursor: Callable[[T], str]) -> Page[T]:
-    """A page of `limit` entries, from a query that asked for one more to see if there is one."""
-    if len(entries) <= limit:
-        return Page(entries, None)
-    return Page(entries[:limit], cursor(entries[limit - 1]))

@@ -15,7 +15,8 @@ from evidence_store.digest import Digest, Fingerprint, fingerprint
 from evidence_store.errors import ConflictError, MalformedError, NotFoundError
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, Role, StateCode
 from evidence_store.item import Item, ItemStatus, SealedObject, Version
-from evidence_store.ports import CatalogReader, CatalogWriter, Page
+from evidence_store.page import Page
+from evidence_store.ports import CatalogReader, CatalogWriter
 from storage.catalog import SqlCatalog
 from tests.catalogs import NOW, SI, Filled
 

@@ -21,7 +21,7 @@ from evidence_store.ledger.add_checkpoint import (
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.note import Note
 from evidence_store.ledger.signing import verified_by
-from evidence_store.ledger.witness import Cosigner
+from evidence_store.ledger.witness import Cosigner, Seen
 from storage.ledger.witness_state import SqliteWitnessState
 from tests.signing import HeldKeys
 from tests.witnesses import NOW, ORIGIN, WITNESS, WitnessedLog, witness_of, witness_signers
@@ -186,7 +186,7 @@ def test_the_old_size_is_taken_by_one_only(state: SqliteWitnessState) -> None:
     class Interrupted(SqliteWitnessState):
         rival: bytes | None = REWRITTEN.request(0)
 
-        def latest(self, origin: str):  # type: ignore[no-untyped-def] # as inherited
+        def latest(self, origin: str) -> Seen | None:
             seen = super().latest(origin)
             body, self.rival = self.rival, None
             if body is not None:
@@ -251,9 +251,10 @@ def test_a_body_of_another_form_is_malformed(witness: Cosigner, body: bytes) -> 
 )
 @given(st.data())
 def test_garbage_is_never_cosigned(witness: Cosigner, data: st.DataObject) -> None:
-    start = data.draw(st.integers(0, len(VALID)))
-    end = data.draw(st.integers(start, len(VALID)))
-    body = VALID[:start] + data.draw(st.binary(max_size=80)) + VALID[end:]
+    whole = LOG.request(0, 77)
+    start = data.draw(st.integers(0, len(whole)))
+    end = data.draw(st.integers(start, len(whole)))
+    body = whole[:start] + data.draw(st.binary(max_size=80)) + whole[end:]
     answer = witness.add_checkpoint(body, NOW)
     if isinstance(answer, Cosigned):  # a change that changed nothing that counts
         assert AddCheckpoint.parse(body).note.text == LOG.note(77).text

@@ -66,6 +66,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("commitment"),
     )
     op.create_table(
+        "transfer",
+        sa.Column("transfer_key", PlainText(), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.Column("made_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("transfer_key"),
+    )
+    op.create_table(
         "head",
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("root", sa.LargeBinary(), nullable=False),
