@@ -25,6 +25,7 @@ from api.cli import (
     items,
     keys,
     log,
+    packages,
     setup,
     transfer,
     verify,
@@ -78,6 +79,7 @@ verify.add_to(app)
 check.add_to(app)
 keys.add_to(app)
 custody.add_to(app)
+packages.add_to(app)
 transfer.add_to(app)
 authority.add_to(app)
 log.add_to(app)

@@ -1,6 +1,7 @@
 """Control entries: what the log says in clear about itself and its keys. `docs/format.md`, 12."""
 
 import base64
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -100,6 +101,11 @@ class ControlEntry:
                 if isinstance(body, dict) and len(found) == len(sigs):
                     return cls(body, found)
         raise MalformedError("control entry: expected a statement and signatures")
+
+
+def commitment_of(entry: bytes) -> bytes:
+    """What stands for a control entry where events have their commitments."""
+    return hashlib.sha256(entry).digest()
 
 
 def genesis(

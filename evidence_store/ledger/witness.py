@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from evidence_store.errors import MalformedError, ProofError
+from evidence_store.errors import MalformedError, ProofError, UnavailableError
 from evidence_store.ledger.add_checkpoint import AddCheckpoint, Answer, Cosigned, Refusal, Refused
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.merkle import EMPTY_ROOT, verify_consistency
 from evidence_store.ledger.note import Note
 from evidence_store.ledger.policy import Policy
 from evidence_store.ledger.signing import Signer
+
+ATTEMPTS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Cosigner:
             self.logs.checked(request.note)
         except ProofError as error:
             return Refused(Refusal.UNTRUSTED, str(error))
-        while True:
+        for _ in range(ATTEMPTS):
             seen = self.state.latest(origin)
             refused = _refusal(request, seen)
             if refused is not None:
@@ -130,6 +132,7 @@ class Cosigner:
             if self.state.advance(Seen(request.checkpoint, note, at), from_size=request.old_size):
                 return cosigned
             # Somebody was faster: what was signed here goes nowhere, and is decided anew.
+        raise UnavailableError("witness: too many requests for one log at once; ask again")
 
     def _trusted_lines(self, note: Note) -> Note:
         """The note without lines that nobody verified."""

@@ -1,6 +1,5 @@
 """Writing the ledger's rows, within a transaction that nobody else writes beside."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,6 +8,7 @@ from sqlalchemy import bindparam, insert, update
 from evidence_store.custody.transfer import Offer, TransferId
 from evidence_store.errors import ConflictError, NotFoundError
 from evidence_store.identifiers import StateCode
+from evidence_store.ledger.control import commitment_of
 from evidence_store.ledger.event import leaf
 from evidence_store.ledger.note import Note
 from evidence_store.ledger_port import Authority, Control, Head, NewEvent
@@ -55,7 +55,7 @@ class SqlLedgerWriter(SqlLedgerReader):
             "entry": control.entry,
         }
         self._queries.insert(CONTROL, [row])
-        self._append([(hashlib.sha256(control.entry).digest(), control.entry)])
+        self._append([(commitment_of(control.entry), control.entry)])
 
     def add_events(self, events: Sequence[NewEvent]) -> None:
         """See `LedgerWriter.add_events`."""

@@ -220,7 +220,7 @@ def test_an_address_that_is_taken_is_said(command: Command) -> None:
     command("serve", "--host", "192.0.2.1", code=2)
 
 
-def test_the_private_keys_are_what_openssl_reads(command: Command, home: Path) -> None:
+def test_the_private_keys_are_pkcs8_in_pem(command: Command, home: Path) -> None:
     made(command)
     for path in (home / "keys/witness").iterdir():
         lines = path.read_text().splitlines()

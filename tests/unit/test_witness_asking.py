@@ -19,6 +19,7 @@ from evidence_store.ledger.cosigning import (
     shown,
 )
 from evidence_store.ledger.note import Note
+from evidence_store.ledger.policy import NONE, Policy
 from evidence_store.ledger.signing import verified_by
 from storage.ledger.witness_state import SqliteWitnessState
 from tests.witnesses import (
@@ -216,6 +217,13 @@ def test_what_a_witness_shows_must_be_signed_by_the_log(witness: NearWitness) ->
     assert Checkpoint.of(note).size == 9
     with pytest.raises(ProofError):
         shown(Scripted(shows=Note(note.text, note.signatures[1:])), POLICY, ORIGIN)
+
+
+def test_what_a_witness_shows_of_another_log_says_nothing_of_this_one() -> None:
+    other = WitnessedLog(5, origin="log.invalid/other")
+    both = Policy({**POLICY.logs, **other.policy.logs}, {}, {}, NONE)
+    with pytest.raises(ProofError):
+        shown(Scripted(shows=other.note()), both, ORIGIN)
 
 
 def test_a_log_that_holds_all_that_was_seen_may_run() -> None:

@@ -1,6 +1,7 @@
 """The table of tlog-witness: what a witness cosigns, what it refuses, and what it keeps."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evidence_store.errors import MalformedError
+from evidence_store.errors import MalformedError, UnavailableError
 from evidence_store.ledger.add_checkpoint import (
     HASHES_MAX,
     REQUEST_BYTES_MAX,
@@ -244,6 +245,22 @@ def test_a_body_of_another_form_is_malformed(witness: Cosigner, body: bytes) -> 
     assert reason(witness.add_checkpoint(body, NOW)) is Refusal.MALFORMED
     with pytest.raises(MalformedError):
         AddCheckpoint.parse(body)
+
+
+def test_a_body_that_is_too_large_is_malformed_whatever_is_in_it(witness: Cosigner) -> None:
+    checkpoint = Checkpoint.of(LOG.note())
+    line = witness_signers("stranger.invalid/w")[0].sign(checkpoint, 1)
+    note = LOG.note().with_signatures([replace(line, value=bytes(REQUEST_BYTES_MAX * 3 // 4))])
+    body = AddCheckpoint(0, (), note).encode()
+    assert reason(witness.add_checkpoint(body, NOW)) is Refusal.MALFORMED
+
+
+def test_a_witness_whose_memory_does_not_move_gives_up(
+    witness: Cosigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SqliteWitnessState, "advance", lambda *_, **__: False)
+    with pytest.raises(UnavailableError):
+        witness.add_checkpoint(LOG.request(0), NOW)
 
 
 @settings(

@@ -67,6 +67,7 @@ def test_a_file_that_is_no_memory_is_refused(file: Path, content: bytes) -> None
     file.write_bytes(content)
     with pytest.raises((SettingsError, LedgerAlteredError)):
         SqliteWitnessState(file)
+    assert file.read_bytes() == content
 
 
 def test_another_sqlite_file_is_refused(file: Path) -> None:

@@ -1,0 +1,153 @@
+"""`evidence export` and `evidence verify-package`: what a court gets, and how it checks it."""
+
+import os
+import secrets
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api import ledger
+from api.cli.asserted import AsOption, acting
+from api.cli.context import shared
+from api.cli.exits import Exit
+from api.cli.output import Json
+from api.wiring import Instance, found_log
+from evidence_store.errors import ConflictError, MalformedError, UnavailableError
+from evidence_store.exporting import Choice, Exporter
+from evidence_store.identifiers import Ern
+from evidence_store.ledger.policy import Policy
+from evidence_store.package.bag import BagReader
+from evidence_store.package.verification import LIMITS, Outcome, verify_package
+
+VERIFIERS = ("verify.py", "verify.sh")
+ALL, NONE = "all", "none"
+
+
+def export(  # noqa: PLR0913 - one parameter for each thing that can be chosen
+    context: typer.Context,
+    erns: Annotated[list[str], typer.Argument(help="The items, as in SI-2026-000123.")],
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
+    person: Annotated[str, typer.Option(help="The officer who exports, by name or code.")],
+    reference: Annotated[str, typer.Option(help="On what authority: an order, a request number.")],
+    versions: Annotated[
+        str,
+        typer.Option(help="Which versions' bytes go in: all, none, or numbers as in 1,3."),
+    ] = ALL,
+    disclose: Annotated[
+        list[str] | None,
+        typer.Option(help="A field to disclose, such as place; repeat it. None unless named."),
+    ] = None,
+    disclose_all: Annotated[
+        bool, typer.Option("--disclose-all", help="Disclose every field that can be withheld.")
+    ] = False,
+    authority: AsOption = None,
+) -> None:
+    """Write a package that a court can check offline. The export is itself recorded."""
+    here = shared(context)
+    if output.exists():
+        raise ConflictError(f"{output}: there is a file already; it was left as it is")
+    choice = Choice(
+        erns=tuple(dict.fromkeys(map(Ern.parse, erns))),
+        versions=_versions(versions),
+        disclosed=None if disclose_all else tuple(disclose or ()),
+    )
+    instance = here.instance()
+    recorder = ledger.recorder(instance, acting(authority))
+    exporter = _exporter(instance)
+    exporter.record(recorder, choice, reference, person)
+    problem = ledger.settle(instance)
+    if problem is not None:
+        raise UnavailableError(f"export: the log has not sealed it yet: {problem}; try again")
+    temporary = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
+            exporter.write(choice, file, instance.clock.now())
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, output)  # never over a file that came there meanwhile
+    finally:
+        temporary.unlink(missing_ok=True)
+    row: dict[str, Json] = {
+        "file": str(output),
+        "size_bytes": output.stat().st_size,
+        "items": [str(ern) for ern in choice.erns],
+    }
+    here.output.record(row, f"{output}: {row['size_bytes']} bytes, {len(choice.erns)} items")
+
+
+def verify(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The package.", exists=True, dir_okay=False)],
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="The policy that says which log you trust (tlog-policy); it should not come from "
+            "who made the package.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+) -> Exit:
+    """Check a package: every finding. Needs no instance and no network."""
+    out = shared(context).output
+    own = None if policy is None else Policy.parse(policy.read_text(encoding="utf-8"))
+    with file.open("rb") as content:
+        report = verify_package(BagReader(content), own)
+    for finding in report.findings:
+        row: dict[str, Json] = {
+            "question": finding.question.name.lower(),
+            "outcome": finding.outcome.value,
+            "subject": finding.subject,
+            "detail": finding.detail,
+        }
+        out.record(row, f"{finding.outcome:<9} {finding.subject}: {finding.detail}")
+    counts = {
+        outcome.value: sum(each.outcome is outcome for each in report.findings)
+        for outcome in Outcome
+    }
+    summary: dict[str, Json] = {
+        **counts,
+        "verifies": report.verifies,
+        "custodians": {
+            str(ern): None if found.custody is None else str(found.custody.custodian)
+            for ern, found in report.histories.items()
+        },
+        "does_not_show": list(LIMITS),
+    }
+    out.record({"summary": summary}, _verdict(verifies=report.verifies))
+    return Exit.DONE if report.verifies else Exit.INTEGRITY
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command("export")(export)
+    app.command("verify-package")(verify)
+
+
+def _exporter(instance: Instance) -> Exporter:
+    log = found_log(instance.catalog, instance.signing)
+    folder = resources.files("evidence_store.package") / "verifiers"
+    return Exporter(
+        catalog=instance.catalog,
+        vault=instance.vault,
+        tiles=instance.tiles,
+        policy=ledger.policy(instance.home, log),
+        verifiers={name: (folder / name).read_bytes() for name in VERIFIERS},
+    )
+
+
+def _versions(text: str) -> tuple[int, ...] | None:
+    if text in {ALL, NONE}:
+        return None if text == ALL else ()
+    numbers = text.split(",")
+    if not all(each.isascii() and each.isdigit() for each in numbers):
+        raise MalformedError(f"versions: expected all, none or numbers, found {text[:80]!r}")
+    return tuple(map(int, numbers))
+
+
+def _verdict(*, verifies: bool) -> str:
+    first = "The package verifies." if verifies else "THE PACKAGE DOES NOT VERIFY."
+    return "\n".join((first, *LIMITS))

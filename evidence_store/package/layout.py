@@ -1,0 +1,42 @@
+"""Where things lie in a package. The names are the format."""
+
+from evidence_store.identifiers import Ern
+
+FORMAT = "evidence-package/v1"
+ABOUT = "data/package.json"
+POLICY = "data/policy.txt"
+CONTROL = "data/control"
+CHECKPOINTS = "data/checkpoints"
+TIMESTAMPS = "data/timestamps"
+ITEMS = "data/items"
+REPORT = "report.html"
+
+
+def event_path(ern: Ern, seq: int, ending: str) -> str:
+    """An event's file: `json`, `sig`, `disclosed` or `tlog-proof`."""
+    return f"{ITEMS}/{ern}/events/{seq:06d}.{ending}"
+
+
+def version_path(ern: Ern, number: int, kind: str) -> str:
+    """A version's content."""
+    return f"{ITEMS}/{ern}/versions/{number:04d}-{kind}"
+
+
+def key_path(ern: Ern) -> str:
+    """The item's key."""
+    return f"{ITEMS}/{ern}/item.key"
+
+
+def control_path(index: int, ending: str) -> str:
+    """A control entry's file: `json` or `tlog-proof`."""
+    return f"{CONTROL}/{index:012d}.{ending}"
+
+
+def checkpoint_path(size: int) -> str:
+    """A checkpoint."""
+    return f"{CHECKPOINTS}/{size:012d}.note"
+
+
+def consistency_path(size: int, newest: int) -> str:
+    """The proof from one checkpoint to the newest."""
+    return f"{CHECKPOINTS}/{size:012d}-{newest:012d}.consistency"
