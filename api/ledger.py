@@ -1,21 +1,27 @@
 """An instance's hands in the ledger: who signs, how the log grows, and the proofs it gives."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from api.cosigners import collect, largest_known
 from api.wiring import Instance, found_log
 from evidence_store.authorities import Log, acting_key
-from evidence_store.errors import SettingsError, UnavailableError
+from evidence_store.errors import LedgerAlteredError, SettingsError, UnavailableError
 from evidence_store.identifiers import AuthorityId, Ern
 from evidence_store.journal import write_journal
+from evidence_store.ledger.note import Note
 from evidence_store.ledger.policy import NONE, Policy
 from evidence_store.ledger.proof import LogProof
+from evidence_store.ledger.tiles import TileTree
 from evidence_store.ledger_port import Head, Recorded
 from evidence_store.recording import Recorder
 from evidence_store.sequencing import Sequencer, proof_of
 
 POLICY = "policy.txt"
+ALARMS = "alarms"
+ALARMS_MODE = 0o700
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +54,66 @@ def sequencer(instance: Instance) -> Sequencer:
         KeyUnavailableError: if the log's keys cannot be read.
     """
     log = found_log(instance.catalog, instance.signing)
+    chosen = policy(instance.home, log)
     return Sequencer(
         catalog=instance.catalog,
         tiles=instance.tiles,
         origin=log.origin,
         signers=instance.signing.log_signers(log.origin),
-        policy=policy(instance.home, log),
+        policy=chosen,
         clock=instance.clock,
+        collect=partial(_collect, instance, chosen),
     )
 
 
 def advance(instance: Instance) -> Head | None:
-    """Let the log take in what waits. See `Sequencer.run`."""
-    return sequencer(instance).run()
+    """Let the log take in what waits. See `Sequencer.run`.
+
+    Raises:
+        LedgerAlteredError: also if a witness saw entries that are not here any more.
+    """
+    found = sequencer(instance)
+    _insist_continued(instance, found)
+    return found.run()
+
+
+def _insist_continued(instance: Instance, found: Sequencer) -> None:
+    """Ask the witnesses what they saw last: a database that was rolled back must not run."""
+    if not any(each.url for each in found.policy.witnesses.values()):
+        return
+    known = largest_known(found.policy, found.origin)
+    with instance.catalog.read() as reader:
+        head = reader.ledger.head()
+    size = head.size if head else 0
+    known.insist_continued(size, TileTree(instance.tiles.read, size).root_at)
+
+
+def _collect(
+    instance: Instance, chosen: Policy, note: Note, consistency: Callable[[int], Sequence[bytes]]
+) -> Note:
+    """The note with what the policy's witnesses cosigned.
+
+    Raises:
+        LedgerAlteredError: if a witness refuses it as a fork or a rollback; what it refused, and
+            what it showed instead, is kept in the home as evidence.
+    """
+    with instance.catalog.read() as reader:
+        sealed = reader.ledger.sealed_head()
+    collected = collect(chosen, note, consistency, likely=sealed.size if sealed else 0)
+    for alarm in collected.alarms:
+        folder = instance.home / ALARMS
+        folder.mkdir(ALARMS_MODE, exist_ok=True)
+        stem = f"{instance.clock.now():%Y%m%dT%H%M%S%fZ}-{alarm.witness}-{alarm.kind.name.lower()}"
+        (folder / f"{stem}.refused.note").write_bytes(alarm.asked.encode())
+        if alarm.evidence is not None:
+            (folder / f"{stem}.seen.note").write_bytes(alarm.evidence.encode())
+    if collected.alarms:
+        first = collected.alarms[0]
+        raise LedgerAlteredError(
+            f"ledger: the witness {first.witness} refuses the checkpoint: {first.kind}; what it "
+            f"refused is kept in {instance.home / ALARMS}"
+        )
+    return collected.note
 
 
 def settle(instance: Instance) -> str | None:

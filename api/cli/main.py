@@ -30,6 +30,7 @@ from api.cli import (
     transfer,
     verify,
     versions,
+    witness,
 )
 from api.cli.context import Shared
 from api.cli.exits import Exit, exit_of
@@ -83,6 +84,7 @@ packages.add_to(app)
 transfer.add_to(app)
 authority.add_to(app)
 log.add_to(app)
+witness.add_to(app)
 doctor.add_to(app)
 
 

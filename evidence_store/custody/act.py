@@ -91,7 +91,11 @@ class Act:
 
     @property
     def occurred_at(self) -> Moment | None:
-        """When it happened, if that was stated and is disclosed."""
+        """When it happened, if that was stated and is disclosed.
+
+        Raises:
+            MalformedError: if what was stated is no time.
+        """
         found = self.private.get("occurred_at")
         return Moment.parse(found) if isinstance(found, str) else None
 

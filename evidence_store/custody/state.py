@@ -10,7 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from evidence_store.custody.act import Act, ActType, SealCheck
-from evidence_store.errors import CustodyError
+from evidence_store.custody.transfer import Condition
+from evidence_store.errors import CustodyError, MalformedError
 from evidence_store.identifiers import AuthorityId
 
 
@@ -65,6 +66,7 @@ class Custody:
     holds: Mapping[str, AuthorityId] = field(default_factory=dict)
     transfer: OpenTransfer | None = None
     owner: AuthorityId | None = None  # whose it was first
+    lender: AuthorityId | None = None  # who lent it to the custodian
 
     @property
     def in_transit(self) -> bool:
@@ -84,7 +86,6 @@ HELD = frozenset(
     }
 )
 ANYWHERE = frozenset(State) - {State.VOID}
-MISSING = "missing"
 SAME = None  # the act changes no state
 
 # For each act: the states in which it is possible, and the state that follows.
@@ -136,7 +137,6 @@ BY_CUSTODIAN = frozenset(
         ActType.OFFER_WITHDRAWN,
         ActType.OFFER_EXPIRED,
         ActType.RELEASED,
-        ActType.OVERDUE,
         ActType.LOST_DECLARED,
         ActType.FOUND,
     }
@@ -150,6 +150,11 @@ BY_RECEIVER = frozenset(
         ActType.REJECTED_ON_ARRIVAL,
     }
 )
+RECEIPTS = frozenset({ActType.RECEIVED, ActType.RECEIVED_WITH_RESERVATIONS})
+ON_ARRIVAL: Mapping[str, SealCheck] = {
+    Condition.SEAL_BROKEN: SealCheck.BROKEN,
+    Condition.SEAL_MISMATCH: SealCheck.NUMBER_MISMATCH,
+}
 # For each act of a transfer: how far it must have come, and how far it has come then.
 TRANSFER: Mapping[ActType, tuple[Step | None, Step | None]] = {
     ActType.OFFERED: (None, Step.OFFERED),
@@ -195,6 +200,7 @@ def after(custody: Custody, act: Act) -> Custody:
         MalformedError: if it lacks a field that it must have.
     """
     _permit(custody, act)
+    _insist_on_fields(act)
     _, following = TABLE[act.type]
     changed = replace(
         custody,
@@ -205,9 +211,11 @@ def after(custody: Custody, act: Act) -> Custody:
         holds=_holds(custody, act),
         transfer=_transfer(custody, act),
     )
-    if act.type in {ActType.RECEIVED, ActType.RECEIVED_WITH_RESERVATIONS}:
-        return _received(changed, custody.transfer, act)
-    return changed
+    if act.type not in RECEIPTS:
+        return changed
+    if act.text("condition") == Condition.MISSING:  # who did not get it does not hold it
+        return replace(custody, seq=act.seq)
+    return _received(changed, custody, act)
 
 
 def _permit(custody: Custody, act: Act) -> None:
@@ -220,6 +228,11 @@ def _permit(custody: Custody, act: Act) -> None:
         raise CustodyError(
             f"{act.type}: expected the custodian, {custody.custodian}; found {act.by}"
         )
+    if act.type is ActType.OVERDUE:
+        # Who keeps a loan too long will not say so: it is for the lender to say.
+        waiting = custody.lender if custody.state is State.LOANED else custody.custodian
+        if act.by != waiting:
+            raise CustodyError(f"overdue: expected {waiting}, who waits for it; found {act.by}")
     opened = custody.transfer
     if act.type in BY_RECEIVER and opened is not None and act.by != opened.receiver:
         raise CustodyError(f"{act.type}: expected the receiver, {opened.receiver}; found {act.by}")
@@ -229,6 +242,31 @@ def _permit(custody: Custody, act: Act) -> None:
             raise CustodyError(
                 f"{act.type}: expected the offer of {opened.transfer} as it was made"
             )
+
+
+def _insist_on_fields(act: Act) -> None:
+    match act.type:
+        case ActType.SEALED | ActType.RESEALED if not act.texts("seals"):
+            raise MalformedError(f"{act.type}: expected the numbers of the seals")
+        case ActType.CORRECTION_OF:
+            corrected = act.data.get("corrects")
+            if type(corrected) is not int or not 1 <= corrected < act.seq:
+                raise CustodyError(
+                    f"correction_of: expected the number of an event before {act.seq}, "
+                    f"found {corrected}"
+                )
+        case ActType.RECEIVED if act.text("condition") != Condition.OK:
+            raise MalformedError(
+                f"received: expected the condition ok, found {act.text('condition')[:40]!r}; "
+                "anything else is received_with_reservations"
+            )
+        case ActType.RECEIVED_WITH_RESERVATIONS if act.text("condition") not in set(Condition):
+            raise MalformedError(
+                f"{act.type}: expected a condition among {', '.join(Condition)}, "
+                f"found {act.text('condition')[:40]!r}"
+            )
+        case _:
+            pass
 
 
 def _step_fits(custody: Custody, act: ActType) -> bool:
@@ -250,23 +288,26 @@ def _transfer(custody: Custody, act: Act) -> OpenTransfer | None:
         return None
     if custody.transfer is not None:
         return replace(custody.transfer, step=step)
+    receiver = AuthorityId(act.text("to"))
+    if receiver == custody.custodian:
+        raise CustodyError(f"offered: {receiver} holds it; expected another authority")
     return OpenTransfer(
         transfer=act.text("transfer"),
         offer=act.text("offer"),
-        receiver=AuthorityId(act.text("to")),
+        receiver=receiver,
         step=step,
         loan=act.data.get("loan") is True,
     )
 
 
-def _received(custody: Custody, opened: OpenTransfer | None, act: Act) -> Custody:
-    if act.data.get("condition") == MISSING:  # who did not get it does not hold it
-        return replace(custody, state=State.IN_TRANSIT, transfer=opened)
-    if act.by == custody.owner:
+def _received(changed: Custody, before: Custody, act: Act) -> Custody:
+    lent = before.transfer is not None and before.transfer.loan
+    if act.by in {before.owner, before.lender}:
         state = State.RETURNED
     else:
-        state = State.LOANED if opened is not None and opened.loan else State.TRANSFERRED
-    return replace(custody, custodian=act.by, state=state, since=act.at)
+        state = State.LOANED if lent else State.TRANSFERRED
+    lender = before.custodian if state is State.LOANED else None
+    return replace(changed, custodian=act.by, state=state, lender=lender)
 
 
 def _seals(custody: Custody, act: Act) -> Mapping[str, SealCheck]:
@@ -280,10 +321,23 @@ def _seals(custody: Custody, act: Act) -> Mapping[str, SealCheck]:
             broken = numbers or tuple(custody.seals)
             return {**custody.seals, **dict.fromkeys(broken, SealCheck.BROKEN)}
         case ActType.SEAL_CHECKED:
-            found = SealCheck(act.text("check"))
+            found = _check(act.text("check"))
             return {**custody.seals, **dict.fromkeys(numbers or tuple(custody.seals), found)}
+        case ActType.RECEIVED_WITH_RESERVATIONS:
+            # The receipt does not say which seal: none of them can be relied on any more.
+            arrived = ON_ARRIVAL.get(act.text("condition"))
+            return custody.seals if arrived is None else dict.fromkeys(custody.seals, arrived)
         case _:
             return custody.seals
+
+
+def _check(text: str) -> SealCheck:
+    try:
+        return SealCheck(text)
+    except ValueError:
+        raise MalformedError(
+            f"seal_checked: expected one of {', '.join(SealCheck)}, found {text[:40]!r}"
+        ) from None
 
 
 def _holds(custody: Custody, act: Act) -> Mapping[str, AuthorityId]:

@@ -4,17 +4,29 @@ Gaps are shown and never repaired: what weight they have is for the court. A his
 not have happened (from elsewhere, or after tampering) is read all the same, and said to be so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from evidence_store.custody.act import Act, ActType, SealCheck
 from evidence_store.custody.state import Custody, State, after, begun
-from evidence_store.errors import EvidenceError
+from evidence_store.errors import EvidenceError, MalformedError
 from evidence_store.identifiers import AuthorityId
+from evidence_store.moment import Moment, Precision
 
 LATE = timedelta(hours=24)
+CLOCK_TOLERANCE = timedelta(minutes=5)
+# How much later than its earliest instant a moment can have been. At least that: nobody is to be
+# called late because the day was known and the hour was not.
+SPAN: Mapping[Precision, timedelta] = {
+    Precision.YEAR: timedelta(days=366),
+    Precision.MONTH: timedelta(days=31),
+    Precision.DAY: timedelta(days=1),
+    Precision.MINUTE: timedelta(minutes=1),
+    Precision.SECOND: timedelta(seconds=1),
+    Precision.FRACTION: timedelta(),
+}
 
 
 class GapKind(StrEnum):
@@ -60,39 +72,74 @@ class History:
 
 
 def history(acts: Sequence[Act]) -> History:
-    """Read acts in the order of their numbers. Never raises: what is wrong is a gap."""
+    """Read acts in the order in which they are shown. Never raises: what is wrong is a gap."""
     rows: list[Row] = []
     gaps: list[Gap] = []
     custody: Custody | None = None
-    for number, act in enumerate(acts, start=1):
-        if act.seq != number + sum(gap.kind is GapKind.MISSING_EVENT for gap in gaps):
-            gaps.append(
-                Gap(GapKind.MISSING_EVENT, act.seq, f"an event before {act.seq} is missing")
-            )
+    expected = 1  # the number of the next event
+    reached: datetime | None = None  # the latest time at which an act so far happened
+    recorded: datetime | None = None
+    for act in acts:
+        gaps += _gaps_in_numbers(act, expected)
+        gaps += _gaps_in_time(act, recorded)
         before = custody
         try:
             custody = begun(act) if custody is None else after(custody, act)
-        except (EvidenceError, ValueError) as error:
+        except EvidenceError as error:
             gaps.append(Gap(GapKind.IMPOSSIBLE, act.seq, str(error)))
         gaps += _gaps_at(act, before)
-        late = _is_late(act)
-        if late:
-            gaps.append(Gap(GapKind.LATE, act.seq, f"recorded {_delay(act)} after it happened"))
+        lateness = _lateness(act, reached)
+        if lateness is not None:
+            gaps.append(Gap(GapKind.LATE, act.seq, lateness))
         custodian = None if custody is None else custody.custodian
         state = None if custody is None else custody.state
-        rows.append(Row(act, custodian, state, late))
+        rows.append(Row(act, custodian, state, lateness is not None))
+        expected = max(expected, act.seq + 1)
+        reached = _later(reached, _earliest(act))
+        recorded = _later(recorded, act.at)
     gaps += _gaps_at_end(acts, custody)
     return History(tuple(rows), custody, tuple(gaps))
+
+
+def _gaps_in_numbers(act: Act, expected: int) -> list[Gap]:
+    if act.seq < expected:
+        detail = f"expected event {expected}; event {act.seq} comes twice, or out of its order"
+        return [Gap(GapKind.IMPOSSIBLE, act.seq, detail)]
+    if act.seq > expected:
+        last = act.seq - 1
+        what = f"event {last} is" if last == expected else f"events {expected} to {last} are"
+        return [Gap(GapKind.MISSING_EVENT, act.seq, f"{what} missing")]
+    return []
+
+
+def _gaps_in_time(act: Act, recorded: datetime | None) -> list[Gap]:
+    found: list[Gap] = []
+    if recorded is not None and act.at < recorded - CLOCK_TOLERANCE:
+        detail = f"recorded at {act.at.isoformat()}, which is before an earlier act was"
+        found.append(Gap(GapKind.IMPOSSIBLE, act.seq, detail))
+    try:
+        stated = act.occurred_at
+    except MalformedError as error:
+        found.append(Gap(GapKind.IMPOSSIBLE, act.seq, str(error)))
+    else:
+        earliest = None if stated is None else stated.earliest
+        if earliest is not None and earliest > act.at + CLOCK_TOLERANCE:
+            detail = f"said to have happened at {stated}, which is after it was recorded"
+            found.append(Gap(GapKind.IMPOSSIBLE, act.seq, detail))
+    return found
 
 
 def _gaps_at(act: Act, before: Custody | None) -> list[Gap]:
     found: list[Gap] = []
     match act.type:
-        case ActType.REGISTERED if _is_late(act):
+        case ActType.REGISTERED if _delay(act) > LATE:
             detail = "nobody is recorded as custodian between collection and registration"
             found.append(Gap(GapKind.NO_CUSTODIAN, act.seq, detail))
         case ActType.SEAL_CHECKED if act.data.get("check") != SealCheck.INTACT:
             detail = f"seal {', '.join(act.texts('seals'))}: {act.data.get('check')}"
+            found.append(Gap(GapKind.SEAL, act.seq, detail))
+        case ActType.SEAL_CHECKED if before is not None and _foreign(act, before):
+            detail = f"seal {', '.join(_foreign(act, before))} was found and is not recorded"
             found.append(Gap(GapKind.SEAL, act.seq, detail))
         case ActType.RESEALED if before is not None and not _opened(before):
             detail = f"the seals changed from {', '.join(before.seals)} without being broken"
@@ -116,6 +163,11 @@ def _opened(custody: Custody) -> bool:
     return all(check is not SealCheck.INTACT for check in custody.seals.values())
 
 
+def _foreign(act: Act, custody: Custody) -> list[str]:
+    """The seals that were looked at although nobody is recorded to have put them on."""
+    return [number for number in act.texts("seals") if number not in custody.seals]
+
+
 def _gaps_at_end(acts: Sequence[Act], custody: Custody | None) -> list[Gap]:
     if custody is None or not custody.in_transit:
         return []
@@ -123,17 +175,43 @@ def _gaps_at_end(acts: Sequence[Act], custody: Custody | None) -> list[Gap]:
     return [Gap(GapKind.NO_RECEIPT, acts[-1].seq, detail)]
 
 
-def _happened_at(act: Act) -> datetime | None:
-    moment = act.occurred_at
-    return None if moment is None else moment.earliest
+def _stated(act: Act) -> Moment | None:
+    try:
+        return act.occurred_at
+    except MalformedError:  # a gap by itself; what cannot be read tells no time
+        return None
 
 
-def _is_late(act: Act) -> bool:
-    happened_at = _happened_at(act)
-    return happened_at is not None and act.at - happened_at > LATE
+def _earliest(act: Act) -> datetime:
+    """When the act happened at the earliest; one without a stated time, when it was recorded."""
+    stated = _stated(act)
+    return act.at if stated is None or stated.earliest is None else stated.earliest
 
 
-def _delay(act: Act) -> str:
-    happened_at = _happened_at(act)
-    delay = timedelta() if happened_at is None else act.at - happened_at
-    return f"{delay.days} days" if delay.days else f"{delay.seconds // 3600} hours"
+def _latest(act: Act) -> datetime | None:
+    """When the act happened at the latest, if that was stated."""
+    stated = _stated(act)
+    if stated is None or stated.earliest is None:
+        return None
+    return stated.earliest + SPAN[stated.precision]
+
+
+def _delay(act: Act) -> timedelta:
+    """How long after it happened the act was recorded, at least."""
+    latest = _latest(act)
+    return timedelta() if latest is None else act.at - latest
+
+
+def _lateness(act: Act, reached: datetime | None) -> str | None:
+    """Why the act is a late entry, if it is one."""
+    delay = _delay(act)
+    if delay > LATE:
+        return f"recorded {delay.days} days or more after it happened"
+    latest = _latest(act)
+    if latest is not None and reached is not None and latest < reached:
+        return "happened before an act that was recorded earlier"
+    return None
+
+
+def _later(first: datetime | None, second: datetime) -> datetime:
+    return second if first is None else max(first, second)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Self
 
 from evidence_store.canonical import Json, canonical, parse_canonical
+from evidence_store.digest import Digest
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import SERIAL_MAX, AuthorityId, Ern, StateCode
 from evidence_store.kinds import stated
@@ -79,6 +80,9 @@ class Condition(StrEnum):
     NOT_VERIFIABLE = "not_verifiable"
 
 
+UNMEASURED = frozenset({Condition.MISSING, Condition.NOT_VERIFIABLE})
+
+
 @dataclass(frozen=True, slots=True)
 class OfferedItem:
     """An item as it is offered: a version by its digest, or a thing by its seals."""
@@ -87,6 +91,13 @@ class OfferedItem:
     version: int | None = None
     sha256: str | None = None
     seals: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.version is None) != (self.sha256 is None):
+            raise MalformedError(f"offer: {self.ern}: expected a version with its digest")
+        if self.version is not None and self.version < 1:
+            raise MalformedError(f"offer: {self.ern} has no version {self.version}")
+        _insist_on_sha256(self.sha256)
 
     def to_json(self) -> dict[str, Json]:
         """As it stands in the offer."""
@@ -123,6 +134,10 @@ class Offer:
             raise MalformedError("offer: expected every item once")
         if self.sender == self.receiver:
             raise MalformedError("offer: expected another authority as the receiver")
+        if self.valid_until.is_unknown:
+            raise MalformedError("offer: expected a time until which it can be accepted")
+        if self.return_by is not None and self.return_by.is_unknown:
+            raise MalformedError("offer: expected a time by which the loan comes back")
         for name in ("sender_person", "receiver_person", "purpose", "reference"):
             stated(getattr(self, name), f"offer: {name}")
         if self.loan != (self.return_by is not None):
@@ -158,8 +173,16 @@ class Offer:
         """Read an offer.
 
         Raises:
-            MalformedError: if it is not one.
+            MalformedError: if it is not one, or says anything that an offer does not say:
+                otherwise the digest accepted would not be that of what was read.
         """
+        offer = cls._read(document)
+        if offer.document != document:
+            raise MalformedError("offer: expected the members of version 1 and no others")
+        return offer
+
+    @classmethod
+    def _read(cls, document: bytes) -> Self:
         match parse_canonical(document, "offer"):
             case {
                 "v": 1,
@@ -184,7 +207,7 @@ class Offer:
                     receiver_person=receiver_person,
                     purpose=purpose,
                     reference=reference,
-                    mode=Mode(mode),
+                    mode=_mode(mode),
                     conditions=tuple(map(str, conditions)),
                     valid_until=Moment.parse(valid_until),
                     loan=loan,
@@ -202,6 +225,9 @@ class ReceiptLine:
     condition: Condition
     measured: str | None = None
     note: str | None = None
+
+    def __post_init__(self) -> None:
+        _insist_on_sha256(self.measured)
 
 
 def checked_receipt(
@@ -234,6 +260,10 @@ def _check_line(item: OfferedItem, line: ReceiptLine) -> None:
         if line.measured is not None or line.condition is Condition.DIGEST_MISMATCH:
             raise MalformedError(f"receipt: {line.ern} has no bytes that could be measured")
         return
+    if line.condition in UNMEASURED and line.measured is not None:
+        raise MalformedError(
+            f"receipt: {line.ern} is {line.condition}, so nothing of it can have been measured"
+        )
     if line.condition is Condition.OK and line.measured != item.sha256:
         raise MalformedError(
             f"receipt: {line.ern}: expected the receiver's own measurement to be {item.sha256}, "
@@ -241,6 +271,20 @@ def _check_line(item: OfferedItem, line: ReceiptLine) -> None:
         )
     if line.condition is Condition.DIGEST_MISMATCH and line.measured in {None, item.sha256}:
         raise MalformedError(f"receipt: {line.ern}: a mismatch needs another digest, measured")
+
+
+def _insist_on_sha256(text: str | None) -> None:
+    if text is not None:
+        Digest.parse(f"sha256:{text}")
+
+
+def _mode(text: str) -> Mode:
+    try:
+        return Mode(text)
+    except ValueError:
+        raise MalformedError(
+            f"offer: expected a mode among {', '.join(Mode)}, found {text[:40]!r}"
+        ) from None
 
 
 def _item(value: Json) -> OfferedItem:
