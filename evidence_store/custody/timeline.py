@@ -114,7 +114,7 @@ def _gaps_in_numbers(act: Act, expected: int) -> list[Gap]:
 
 def _gaps_in_time(act: Act, recorded: datetime | None) -> list[Gap]:
     found: list[Gap] = []
-    if recorded is not None and act.at < recorded - CLOCK_TOLERANCE:
+    if recorded is not None and recorded - act.at > CLOCK_TOLERANCE:
         detail = f"recorded at {act.at.isoformat()}, which is before an earlier act was"
         found.append(Gap(GapKind.IMPOSSIBLE, act.seq, detail))
     try:
@@ -123,7 +123,7 @@ def _gaps_in_time(act: Act, recorded: datetime | None) -> list[Gap]:
         found.append(Gap(GapKind.IMPOSSIBLE, act.seq, str(error)))
     else:
         earliest = None if stated is None else stated.earliest
-        if earliest is not None and earliest > act.at + CLOCK_TOLERANCE:
+        if earliest is not None and earliest - act.at > CLOCK_TOLERANCE:
             detail = f"said to have happened at {stated}, which is after it was recorded"
             found.append(Gap(GapKind.IMPOSSIBLE, act.seq, detail))
     return found
@@ -132,18 +132,11 @@ def _gaps_in_time(act: Act, recorded: datetime | None) -> list[Gap]:
 def _gaps_at(act: Act, before: Custody | None) -> list[Gap]:
     found: list[Gap] = []
     match act.type:
-        case ActType.REGISTERED if _delay(act) > LATE:
+        case ActType.REGISTERED if _since(act, act.at) > LATE:
             detail = "nobody is recorded as custodian between collection and registration"
             found.append(Gap(GapKind.NO_CUSTODIAN, act.seq, detail))
-        case ActType.SEAL_CHECKED if act.data.get("check") != SealCheck.INTACT:
-            detail = f"seal {', '.join(act.texts('seals'))}: {act.data.get('check')}"
-            found.append(Gap(GapKind.SEAL, act.seq, detail))
-        case ActType.SEAL_CHECKED if before is not None and _foreign(act, before):
-            detail = f"seal {', '.join(_foreign(act, before))} was found and is not recorded"
-            found.append(Gap(GapKind.SEAL, act.seq, detail))
-        case ActType.RESEALED if before is not None and not _opened(before):
-            detail = f"the seals changed from {', '.join(before.seals)} without being broken"
-            found.append(Gap(GapKind.SEAL, act.seq, detail))
+        case ActType.SEAL_CHECKED | ActType.RESEALED if before is not None:
+            found += [Gap(GapKind.SEAL, act.seq, detail) for detail in _seal_riddles(act, before)]
         case ActType.RECEIVED_WITH_RESERVATIONS | ActType.REJECTED_ON_ARRIVAL:
             detail = f"on arrival: {act.data.get('condition')}"
             found.append(Gap(GapKind.RESERVATION, act.seq, detail))
@@ -158,14 +151,21 @@ def _gaps_at(act: Act, before: Custody | None) -> list[Gap]:
     return found
 
 
-def _opened(custody: Custody) -> bool:
-    """Whether the seals were broken, or there were none, so that new ones are no riddle."""
-    return all(check is not SealCheck.INTACT for check in custody.seals.values())
-
-
-def _foreign(act: Act, custody: Custody) -> list[str]:
-    """The seals that were looked at although nobody is recorded to have put them on."""
-    return [number for number in act.texts("seals") if number not in custody.seals]
+def _seal_riddles(act: Act, before: Custody) -> list[str]:
+    """What the seals show that no earlier act explains."""
+    if act.type is ActType.RESEALED:
+        intact = [number for number, check in before.seals.items() if check is SealCheck.INTACT]
+        changed = f"seal {', '.join(intact)} was replaced without being broken first"
+        return [changed] if intact else []
+    riddles: list[str] = []
+    check, numbers = act.data.get("check"), act.texts("seals")
+    if check != SealCheck.INTACT:
+        looked_at = ", ".join(numbers or before.seals) or "without a number"
+        riddles.append(f"seal {looked_at}: {check or 'what was found is not recorded'}")
+    foreign = [number for number in numbers if number not in before.seals]
+    if foreign:
+        riddles.append(f"seal {', '.join(foreign)}: nobody is recorded to have put it on")
+    return riddles
 
 
 def _gaps_at_end(acts: Sequence[Act], custody: Custody | None) -> list[Gap]:
@@ -188,27 +188,20 @@ def _earliest(act: Act) -> datetime:
     return act.at if stated is None or stated.earliest is None else stated.earliest
 
 
-def _latest(act: Act) -> datetime | None:
-    """When the act happened at the latest, if that was stated."""
+def _since(act: Act, instant: datetime) -> timedelta:
+    """How long after the act happened this is, at least; nothing if no time was stated."""
     stated = _stated(act)
     if stated is None or stated.earliest is None:
-        return None
-    return stated.earliest + SPAN[stated.precision]
-
-
-def _delay(act: Act) -> timedelta:
-    """How long after it happened the act was recorded, at least."""
-    latest = _latest(act)
-    return timedelta() if latest is None else act.at - latest
+        return timedelta()
+    return instant - stated.earliest - SPAN[stated.precision]
 
 
 def _lateness(act: Act, reached: datetime | None) -> str | None:
     """Why the act is a late entry, if it is one."""
-    delay = _delay(act)
+    delay = _since(act, act.at)
     if delay > LATE:
         return f"recorded {delay.days} days or more after it happened"
-    latest = _latest(act)
-    if latest is not None and reached is not None and latest < reached:
+    if reached is not None and _since(act, reached) > timedelta():
         return "happened before an act that was recorded earlier"
     return None
 

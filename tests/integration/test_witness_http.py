@@ -288,6 +288,20 @@ def test_a_witness_that_misbehaves_is_only_not_counted(
     assert set(found.unreachable) == {"1-0", "1-1"}
 
 
+def test_an_answer_is_read_up_to_a_limit(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cosigners, "ANSWER_BYTES_MAX", 1000)  # an ML-DSA line alone has more
+    assert set(collected(LOG.watched_by(address)).unreachable) == {"0-0", "0-1"}
+
+
+def test_a_redirect_leads_nowhere_even_to_a_good_witness(address: str) -> None:
+    collected(LOG.watched_by(address))
+    place = f"{address}/{NAME}/checkpoint".encode()
+    answer = b"HTTP/1.1 302 Found\r\nLocation: " + place + b"\r\nContent-Length: 0\r\n\r\n"
+    with answering(_saying(answer)) as bad:
+        known = largest_known(LOG.watched_by(bad), ORIGIN)
+    assert (known.notes, set(known.unreachable)) == ({}, {"0-0", "0-1"})
+
+
 @pytest.mark.parametrize(
     "url", ["file:///etc", "ftp://127.0.0.1/", "witness.invalid", "http://[", ""]
 )
