@@ -4,7 +4,7 @@ What goes in is read by the ports and written as it comes: memory does not grow 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO
@@ -12,7 +12,7 @@ from typing import IO
 from evidence_store.canonical import Json
 from evidence_store.custody.act import Act, ActType
 from evidence_store.custody.timeline import history
-from evidence_store.errors import UnavailableError
+from evidence_store.errors import NotFoundError, UnavailableError
 from evidence_store.handling import handle
 from evidence_store.identifiers import Ern
 from evidence_store.ledger.checkpoint import Checkpoint
@@ -30,16 +30,6 @@ from evidence_store.ports import Catalog, CatalogReader
 from evidence_store.recording import Recorder
 from evidence_store.sequencing import proof_of
 from evidence_store.vault import Vault
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """A time-stamp that was taken on a checkpoint, and the roots it is checked with."""
-
-    size: int
-    authority: str
-    answer: bytes
-    roots: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +53,7 @@ class Exporter:
     tiles: TileStore
     policy: Policy
     verifiers: Mapping[str, bytes]
-    stamps: Sequence[Stamp] = ()
+    stampers: Mapping[str, bytes] = field(default_factory=dict)  # roots, by authority
     _used: set[int] = field(default_factory=set)
 
     def record(self, recorder: Recorder, choice: Choice, reference: str, person: str) -> None:
@@ -97,13 +87,7 @@ class Exporter:
             stories = [self._add_item(bag, reader, ern, choice) for ern in choice.erns]
             self._add_controls(bag, reader)
             self._add_checkpoints(bag, reader)
-        for stamp in self.stamps:
-            if stamp.size in self._used:
-                bag.add(
-                    f"{layout.TIMESTAMPS}/{stamp.size:012d}-{stamp.authority}.tsr", stamp.answer
-                )
-        for authority, roots in {each.authority: each.roots for each in self.stamps}.items():
-            bag.add(f"{layout.TIMESTAMPS}/{authority}.pem", roots)
+        self._add_stamps(bag)
         for name, content in self.verifiers.items():
             bag.add(name, content)
         bag.add(layout.REPORT, report_page(about, stories))
@@ -169,9 +153,24 @@ class Exporter:
             if head is None or head.sealed is None:
                 raise _pending()
             bag.add(layout.checkpoint_path(size), head.sealed)
-            if size != newest.size:
+            if size == newest.size:
+                self._used.add(size)
+            else:
                 hashes = encoded_hashes(tree.consistency(size))
                 bag.add(layout.consistency_path(size, newest.size), hashes)
+
+    def _add_stamps(self, bag: BagWriter) -> None:
+        for authority, roots in self.stampers.items():
+            stamped = False
+            for path in (layout.stamp_path(size, authority) for size in sorted(self._used)):
+                try:
+                    answer = self.tiles.read(path)
+                except NotFoundError:
+                    continue
+                bag.add(f"data/{path}", answer)
+                stamped = True
+            if stamped:
+                bag.add(f"{layout.TIMESTAMPS}/{authority}.pem", roots)
 
     def _proof(self, reader: CatalogReader, index: int | None) -> LogProof:
         proof = None if index is None else proof_of(reader.ledger, self.tiles, index)

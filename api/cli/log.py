@@ -6,10 +6,12 @@ import typer
 
 from api import ledger, wiring
 from api.cli.context import shared
-from api.cli.exits import Exit
+from api.cli.exits import Exit, exit_of, worst
 from api.cli.output import Json
 from api.cli.receipts import receipt_fields
+from api.stamping import stamp_newest
 from evidence_store.audit import audit
+from evidence_store.errors import EvidenceError
 from evidence_store.identifiers import Ern
 from evidence_store.ledger_port import Head
 
@@ -48,6 +50,24 @@ def checkpoint(context: typer.Context) -> Exit:
         return Exit.DONE
     here.output.record(_head(head), _note(head))
     return Exit.DONE if head.sealed else Exit.AGAIN
+
+
+@commands.command("stamp")
+def stamp(context: typer.Context) -> Exit:
+    """Have the newest sealed checkpoint time-stamped by the authorities of time-stamps.toml."""
+    here = shared(context)
+    instance = here.instance()
+    ledger.settle(instance)
+    exits = []
+    for name, found in stamp_newest(instance).items():
+        row: dict[str, Json] = {"authority": name}
+        if isinstance(found, EvidenceError):
+            exits.append(exit_of(found))
+            row |= {"at": None, "error": f"{found.code}: {found}"}
+        else:
+            row |= {"at": found.at.isoformat(), "verified_by": list(found.verified_by)}
+        here.output.record(row, f"{name}: {row['at'] or row['error']}")
+    return worst(exits)
 
 
 @commands.command("prove")

@@ -13,13 +13,15 @@ from api.cli.asserted import AsOption, acting
 from api.cli.context import shared
 from api.cli.exits import Exit
 from api.cli.output import Json
+from api.stamping import authorities, stamp_newest
 from api.wiring import Instance, found_log
-from evidence_store.errors import ConflictError, MalformedError, UnavailableError
+from evidence_store.errors import ConflictError, EvidenceError, MalformedError, UnavailableError
 from evidence_store.exporting import Choice, Exporter
 from evidence_store.identifiers import Ern
 from evidence_store.ledger.policy import Policy
 from evidence_store.package.bag import BagReader
 from evidence_store.package.verification import LIMITS, Outcome, verify_package
+from ingest.timestamping import verify_stamp
 
 VERIFIERS = ("verify.py", "verify.sh")
 ALL, NONE = "all", "none"
@@ -61,6 +63,9 @@ def export(  # noqa: PLR0913 - one parameter for each thing that can be chosen
     problem = ledger.settle(instance)
     if problem is not None:
         raise UnavailableError(f"export: the log has not sealed it yet: {problem}; try again")
+    for name, stamp in stamp_newest(instance).items():
+        if isinstance(stamp, EvidenceError):
+            here.output.note(f"not stamped by {name}: {stamp}")
     temporary = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
@@ -95,7 +100,7 @@ def verify(
     out = shared(context).output
     own = None if policy is None else Policy.parse(policy.read_text(encoding="utf-8"))
     with file.open("rb") as content:
-        report = verify_package(BagReader(content), own)
+        report = verify_package(BagReader(content), own, verify_stamp)
     for finding in report.findings:
         row: dict[str, Json] = {
             "question": finding.question.name.lower(),
@@ -136,6 +141,7 @@ def _exporter(instance: Instance) -> Exporter:
         tiles=instance.tiles,
         policy=ledger.policy(instance.home, log),
         verifiers={name: (folder / name).read_bytes() for name in VERIFIERS},
+        stampers={each.name: each.roots for each in authorities(instance)},
     )
 
 

@@ -110,7 +110,7 @@ TABLE: Mapping[ActType, tuple[frozenset[State], State | None]] = {
     ActType.RECEIVED: (frozenset({State.IN_TRANSIT}), State.TRANSFERRED),
     ActType.RECEIVED_WITH_RESERVATIONS: (frozenset({State.IN_TRANSIT}), State.TRANSFERRED),
     ActType.REJECTED_ON_ARRIVAL: (frozenset({State.IN_TRANSIT}), State.RETURNED),
-    ActType.OVERDUE: (frozenset({State.IN_TRANSIT, State.LOANED}), SAME),
+    ActType.OVERDUE: (HELD | {State.IN_TRANSIT}, SAME),  # held: only what was lent
     ActType.LOST_DECLARED: (HELD | {State.IN_TRANSIT}, State.LOST),
     ActType.FOUND: (frozenset({State.LOST}), State.RETURNED),
     ActType.DAMAGED_DECLARED: (ANYWHERE, SAME),
@@ -230,7 +230,7 @@ def _permit(custody: Custody, act: Act) -> None:
         )
     if act.type is ActType.OVERDUE:
         # Who keeps a loan too long will not say so: it is for the lender to say.
-        waiting = custody.lender if custody.state is State.LOANED else custody.custodian
+        waiting = custody.custodian if custody.in_transit else custody.lender
         if act.by != waiting:
             raise CustodyError(f"overdue: expected {waiting}, who waits for it; found {act.by}")
     opened = custody.transfer
@@ -270,6 +270,8 @@ def _insist_on_fields(act: Act) -> None:
 
 
 def _step_fits(custody: Custody, act: ActType) -> bool:
+    if act is ActType.OVERDUE:
+        return custody.in_transit or custody.lender is not None
     if act not in TRANSFER:
         # While an item is offered or on its way, what would change hands or state must wait.
         changes = TABLE[act][1] is not SAME and act is not ActType.LOST_DECLARED

@@ -294,7 +294,7 @@ def _item(value: Json) -> OfferedItem:
             "version": int() | None as version,
             "sha256": str() | None as sha256,
             "seals": list(seals),
-        }:
+        } if not isinstance(version, bool):  # to Python, true is a whole number
             return OfferedItem(Ern.parse(ern), version, sha256, tuple(map(str, seals)))
         case _:
             raise MalformedError("offer: expected items")

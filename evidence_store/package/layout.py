@@ -37,6 +37,11 @@ def checkpoint_path(size: int) -> str:
     return f"{CHECKPOINTS}/{size:012d}.note"
 
 
+def stamp_path(size: int, authority: str) -> str:
+    """An RFC 3161 answer over a checkpoint, beside the log's tiles; under `data/` in a package."""
+    return f"timestamps/{size:012d}-{authority}.tsr"
+
+
 def consistency_path(size: int, newest: int) -> str:
     """The proof from one checkpoint to the newest."""
     return f"{CHECKPOINTS}/{size:012d}-{newest:012d}.consistency"

@@ -333,8 +333,8 @@ class _Verifier:
             self._say(Question.TIME, Outcome.REFUTED, subject, detail)
             return
         latest = [datetime.fromtimestamp(at, UTC) for at in sealed.cosigned.values()]
-        if sealed.checkpoint.size in self._stamped:
-            latest.append(self._stamped[sealed.checkpoint.size])
+        # A later checkpoint was shown to hold this one: a stamp on it bounds both.
+        latest += [at for size, at in self._stamped.items() if size >= sealed.checkpoint.size]
         since = "any time" if anchor is None else f"the checkpoint of size {anchor.size}"
         if latest:
             detail = (

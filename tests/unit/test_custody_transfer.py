@@ -139,14 +139,19 @@ def test_a_document_that_is_not_exactly_an_offer_is_refused(change: Change) -> N
 @pytest.mark.parametrize(
     "change",
     [
-        lambda: replace(OFFER, items=()),
-        lambda: replace(OFFER, items=(VIDEO, VIDEO)),
-        lambda: replace(OFFER, receiver=OFFER.sender),
-        lambda: replace(OFFER, receiver_person=" "),
-        lambda: replace(OFFER, reference=""),
-        lambda: replace(OFFER, valid_until=Moment.parse("unknown")),
-        lambda: replace(OFFER, return_by=Moment.parse("2026-05-01Z")),
-        lambda: replace(OFFER, loan=True, return_by=Moment.parse("unknown")),
+        pytest.param(lambda: replace(OFFER, items=()), id="no-items"),
+        pytest.param(lambda: replace(OFFER, items=(VIDEO, VIDEO)), id="item-twice"),
+        pytest.param(lambda: replace(OFFER, receiver=OFFER.sender), id="to-oneself"),
+        pytest.param(lambda: replace(OFFER, receiver_person=" "), id="nobody-named"),
+        pytest.param(lambda: replace(OFFER, reference=""), id="no-reference"),
+        pytest.param(lambda: replace(OFFER, valid_until=Moment.parse("unknown")), id="never-over"),
+        pytest.param(
+            lambda: replace(OFFER, return_by=Moment.parse("2026-05-01Z")), id="return-without-loan"
+        ),
+        pytest.param(
+            lambda: replace(OFFER, loan=True, return_by=Moment.parse("unknown")),
+            id="loan-without-end",
+        ),
     ],
 )
 def test_an_offer_that_could_not_be_kept_cannot_be_made(change: Callable[[], Offer]) -> None:
