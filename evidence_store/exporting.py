@@ -17,9 +17,11 @@ from evidence_store.handling import handle
 from evidence_store.identifiers import Ern
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.control import KINDS, commitment_of
+from evidence_store.ledger.cose import receipt
 from evidence_store.ledger.event import Draft, SignedEvent
 from evidence_store.ledger.policy import Policy
 from evidence_store.ledger.proof import LogProof
+from evidence_store.ledger.signing import Signer
 from evidence_store.ledger.tiles import TileTree
 from evidence_store.ledger_port import Recorded, TileStore
 from evidence_store.package import layout
@@ -53,6 +55,7 @@ class Exporter:
     tiles: TileStore
     policy: Policy
     verifiers: Mapping[str, bytes]
+    cose: Signer | None = None  # the log's Ed25519 key, if receipts in COSE are wanted
     stampers: Mapping[str, bytes] = field(default_factory=dict)  # roots, by authority
     _used: set[int] = field(default_factory=set)
 
@@ -134,6 +137,18 @@ class Exporter:
             bag.add(layout.event_path(*path, "disclosed"), lines.encode())
         proof = self._proof(reader, recorded.index)
         bag.add(layout.event_path(*path, "tlog-proof"), str(proof).encode())
+        if self.cose is not None:
+            checkpoint = Checkpoint.of(proof.note)
+            key = self.cose
+            content = receipt(
+                checkpoint.root,
+                checkpoint.size,
+                proof.index,
+                proof.hashes,
+                key.private,
+                key.key.key_id,
+            )
+            bag.add(layout.event_path(*path, "receipt.cose"), content)
         return shown
 
     def _add_controls(self, bag: BagWriter, reader: CatalogReader) -> None:

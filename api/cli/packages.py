@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -18,10 +19,18 @@ from api.wiring import Instance, found_log
 from evidence_store.errors import ConflictError, EvidenceError, MalformedError, UnavailableError
 from evidence_store.exporting import Choice, Exporter
 from evidence_store.identifiers import Ern
+from evidence_store.ledger.note import KeyType
 from evidence_store.ledger.policy import Policy
 from evidence_store.package.bag import BagReader
 from evidence_store.package.verification import LIMITS, Outcome, verify_package
 from ingest.timestamping import verify_stamp
+
+
+class ReceiptKind(StrEnum):
+    """Formats of receipts besides our own."""
+
+    COSE = "cose"
+
 
 VERIFIERS = ("verify.py", "verify.sh")
 ALL, NONE = "all", "none"
@@ -45,6 +54,10 @@ def export(  # noqa: PLR0913 - one parameter for each thing that can be chosen
     disclose_all: Annotated[
         bool, typer.Option("--disclose-all", help="Disclose every field that can be withheld.")
     ] = False,
+    receipt: Annotated[
+        ReceiptKind | None,
+        typer.Option(help="Receipts in another format besides: cose (RFC 9942)."),
+    ] = None,
     authority: AsOption = None,
 ) -> None:
     """Write a package that a court can check offline. The export is itself recorded."""
@@ -58,7 +71,7 @@ def export(  # noqa: PLR0913 - one parameter for each thing that can be chosen
     )
     instance = here.instance()
     recorder = ledger.recorder(instance, acting(authority))
-    exporter = _exporter(instance)
+    exporter = _exporter(instance, receipt)
     exporter.record(recorder, choice, reference, person)
     problem = ledger.settle(instance)
     if problem is not None:
@@ -132,15 +145,17 @@ def add_to(app: typer.Typer) -> None:
     app.command("verify-package")(verify)
 
 
-def _exporter(instance: Instance) -> Exporter:
+def _exporter(instance: Instance, receipt: ReceiptKind | None) -> Exporter:
     log = found_log(instance.catalog, instance.signing)
     folder = resources.files("evidence_store.package") / "verifiers"
+    signers = instance.signing.log_signers(log.origin) if receipt else []
     return Exporter(
         catalog=instance.catalog,
         vault=instance.vault,
         tiles=instance.tiles,
         policy=ledger.policy(instance.home, log),
         verifiers={name: (folder / name).read_bytes() for name in VERIFIERS},
+        cose=next((each for each in signers if each.key.type is KeyType.ED25519), None),
         stampers={each.name: each.roots for each in authorities(instance)},
     )
 
