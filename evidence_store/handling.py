@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from evidence_store.custody.act import Act, ActType
 from evidence_store.custody.state import after, begun
 from evidence_store.custody.timeline import History, history
-from evidence_store.errors import CustodyError
 from evidence_store.identifiers import Ern
 from evidence_store.ledger.event import Draft, SignedEvent
 from evidence_store.ledger_port import LedgerReader
@@ -37,7 +36,6 @@ def handle(
             seq += 1
             kind = ActType(draft.act)
             act = Act(kind, seq, recorder.by.authority, now, draft.data, draft.private)
-            _check_correction(act, seq)
             custody = begun(act) if custody is None else after(custody, act)
     return recorder.record(writer, drafts)
 
@@ -49,13 +47,3 @@ def history_of(reader: LedgerReader, ern: Ern) -> History:
         MalformedError, ProofError: if an event cannot be read at all.
     """
     return history([Act.of(recorded.signed) for recorded in reader.events(ern)])
-
-
-def _check_correction(act: Act, seq: int) -> None:
-    if act.type is not ActType.CORRECTION_OF:
-        return
-    corrected = act.data.get("corrects")
-    if not isinstance(corrected, int) or not 1 <= corrected < seq:
-        raise CustodyError(
-            f"correction_of: expected the number of an event before {seq}, found {corrected}"
-        )

@@ -7,6 +7,7 @@ with the zone made compulsory, because a date without a zone names 50 hours.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
@@ -27,6 +28,15 @@ class Precision(StrEnum):
     UNKNOWN = "unknown"
 
 
+# How far the earliest and the latest instant of a moment can lie apart.
+SPAN: Mapping[Precision, timedelta] = {
+    Precision.YEAR: timedelta(days=366),
+    Precision.MONTH: timedelta(days=31),
+    Precision.DAY: timedelta(days=1),
+    Precision.MINUTE: timedelta(minutes=1),
+    Precision.SECOND: timedelta(seconds=1),
+    Precision.FRACTION: timedelta(),
+}
 UNKNOWN = "unknown"
 _FORM = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d)"
@@ -86,6 +96,14 @@ class Moment:
         except (ValueError, OverflowError) as error:
             raise MalformedError(f"time: {text!r} does not exist: {error}") from error
         return cls(text, _precision(found), earliest)
+
+    @property
+    def latest(self) -> datetime | None:
+        """The end of what it can mean; None if that is unknown, or beyond all calendars."""
+        try:
+            return None if self.earliest is None else self.earliest + SPAN[self.precision]
+        except OverflowError:
+            return None
 
     def not_after(self, now: datetime, *, tolerance: timedelta = timedelta(minutes=5)) -> Self:
         """Return itself, insisting that it is not in the future.

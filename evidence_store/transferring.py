@@ -4,12 +4,13 @@ Every step is an event on each item, and all of a step's events are one transact
 stays with the sender until the receipt; digests in a receipt are the receiver's own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evidence_store.acts import measured
 from evidence_store.canonical import Json
 from evidence_store.custody.act import ActType
+from evidence_store.custody.state import State
 from evidence_store.custody.transfer import (
     Condition,
     Offer,
@@ -23,6 +24,7 @@ from evidence_store.digest import Fingerprint
 from evidence_store.errors import ConflictError, CustodyError, MalformedError, NotFoundError
 from evidence_store.handling import handle, history_of
 from evidence_store.identifiers import Ern
+from evidence_store.kinds import stated
 from evidence_store.ledger.event import Draft
 from evidence_store.ports import Catalog, CatalogReader
 from evidence_store.recording import Recorder
@@ -36,6 +38,9 @@ class Release:
     seals: tuple[str, ...] = ()
     packages: int | None = None
     waybill: str | None = None
+
+    def __post_init__(self) -> None:
+        stated(self.carrier, "carrier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Standing:
 
     offer: Offer
     items: Mapping[Ern, tuple[ActType, str]] = field(default_factory=dict)
+    open_items: frozenset[Ern] = frozenset()  # those of which it is not closed
 
 
 def offered_item(reader: CatalogReader, ern: Ern, number: int | None) -> OfferedItem:
@@ -79,7 +85,7 @@ def make_offer(catalog: Catalog, recorder: Recorder, offer: Offer) -> Offer:
         CustodyError: if an item cannot be offered now, or not by this authority.
         MalformedError: if it is not valid any more.
     """
-    if offer.valid_until.earliest is not None and offer.valid_until.earliest < recorder.clock.now():
+    if _is_over(offer, recorder):
         raise MalformedError(f"offer: {offer.valid_until} is over")
     if offer.sender != recorder.by.authority:
         raise CustodyError(f"offer: expected {offer.sender} to make it")
@@ -112,8 +118,7 @@ def accept(catalog: Catalog, recorder: Recorder, transfer: TransferId, person: s
     """
     with catalog.write() as writer:
         offer = writer.ledger.transfer(transfer)
-        end = offer.valid_until.earliest
-        if end is not None and end < recorder.clock.now():
+        if _is_over(offer, recorder):
             raise ConflictError(f"transfer {transfer}: was valid until {offer.valid_until}")
         drafts = _on_each(offer, ActType.ACCEPTED, _named(offer), {"officer": person})
         handle(writer, recorder, drafts)
@@ -140,8 +145,7 @@ def withdraw(catalog: Catalog, recorder: Recorder, transfer: TransferId, note: s
         CustodyError: if this is not the sender, or it is not open.
     """
     with catalog.read() as reader:
-        end = reader.ledger.transfer(transfer).valid_until.earliest
-    over = end is not None and end < recorder.clock.now()
+        over = _is_over(reader.ledger.transfer(transfer), recorder)
     act = ActType.OFFER_EXPIRED if over else ActType.OFFER_WITHDRAWN
     return _step(catalog, recorder, transfer, act, {}, {"note": note})
 
@@ -166,8 +170,11 @@ def receive(
     arrived: Sequence[Arrived],
     person: str,
     extras: Sequence[str] = (),
+    rejected: Collection[Ern] = (),
 ) -> Offer:
     """Sign for what arrived, item by item: every item offered has a line, and there is no other.
+
+    What is `rejected` goes back with the carrier, and stays in the sender's custody.
 
     Raises:
         CustodyError: if this is not the receiver, or the items are not on their way.
@@ -182,7 +189,16 @@ def receive(
         lines = checked_receipt(part, [each.line for each in arrived])
         found = {each.line.ern: each.measured for each in arrived}
         drafts = [
-            _arrival(offer, item, lines[item.ern], found[item.ern], person, extras) for item in part
+            _arrival(
+                offer,
+                item,
+                lines[item.ern],
+                found[item.ern],
+                person,
+                extras,
+                rejected=item.ern in rejected,
+            )
+            for item in part
         ]
         handle(writer, recorder, drafts)
     return offer
@@ -201,7 +217,7 @@ def declare(
         drafts = [
             Draft(item.ern, act.value, _named(offer), {"note": note})
             for item in offer.items
-            if act is ActType.FOUND or _is_open(writer, item.ern, transfer)
+            if _concerns(writer, item.ern, transfer, act)
         ]
         if not drafts:
             raise CustodyError(f"transfer {transfer}: nothing of it is on its way")
@@ -223,7 +239,8 @@ def standing(reader: CatalogReader, transfer: TransferId) -> Standing:
         custodian = "nobody" if found.custody is None else str(found.custody.custodian)
         if own:
             items[item.ern] = own[-1], custodian
-    return Standing(offer, items)
+    under_way = {item.ern for item in offer.items if _is_open(reader, item.ern, transfer)}
+    return Standing(offer, items, frozenset(under_way))
 
 
 def _step(
@@ -238,6 +255,11 @@ def _step(
         offer = writer.ledger.transfer(transfer)
         handle(writer, recorder, _on_each(offer, act, {**_named(offer), **data}, private))
     return offer
+
+
+def _is_over(offer: Offer, recorder: Recorder) -> bool:
+    end = offer.valid_until.latest
+    return end is not None and end < recorder.clock.now()
 
 
 def _on_each(
@@ -264,6 +286,20 @@ def _is_open(reader: CatalogReader, ern: Ern, transfer: TransferId) -> bool:
     return opened is not None and opened.transfer == str(transfer)
 
 
+def _concerns(reader: CatalogReader, ern: Ern, transfer: TransferId, act: ActType) -> bool:
+    """Whether what is declared can be so of an item: only a part may be missing."""
+    custody = history_of(reader.ledger, ern).custody
+    if custody is None:
+        return False
+    match act:
+        case ActType.FOUND:
+            return custody.state is State.LOST
+        case ActType.OVERDUE if custody.lender is not None:
+            return True
+        case _:
+            return _is_open(reader, ern, transfer)
+
+
 def _arrival(
     offer: Offer,
     item: OfferedItem,
@@ -271,9 +307,15 @@ def _arrival(
     found: Fingerprint | None,
     person: str,
     extras: Sequence[str],
+    *,
+    rejected: bool,
 ) -> Draft:
-    ok = line.condition is Condition.OK
-    act = ActType.RECEIVED if ok else ActType.RECEIVED_WITH_RESERVATIONS
+    if rejected:
+        act = ActType.REJECTED_ON_ARRIVAL
+    elif line.condition is Condition.OK:
+        act = ActType.RECEIVED
+    else:
+        act = ActType.RECEIVED_WITH_RESERVATIONS
     data: dict[str, Json] = {
         **_named(offer),
         "condition": line.condition.value,

@@ -164,7 +164,7 @@ def release_items(
 
 
 @commands.command("receive")
-def receive_items(
+def receive_items(  # noqa: PLR0913 - one parameter for each thing that a receipt says
     context: typer.Context,
     transfer: TransferArgument,
     *,
@@ -181,6 +181,10 @@ def receive_items(
     ] = None,
     rest: Annotated[
         Condition | None, typer.Option(help="The condition of every item without a line.")
+    ] = None,
+    reject: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ERN", help="An item that goes back with the carrier."),
     ] = None,
     extra: Annotated[
         list[str] | None, typer.Option(help="Something that came and was not offered.")
@@ -201,7 +205,7 @@ def receive_items(
     arrived = [
         _arrived(instance, item, lines.get(item.ern), files.get(item.ern), rest)
         for item in where.offer.items
-        if where.items.get(item.ern, (ActType.RELEASED, ""))[0] is not ActType.RECEIVED
+        if item.ern in where.open_items or not where.open_items
     ]
     offer = receive(
         instance.catalog,
@@ -210,6 +214,7 @@ def receive_items(
         [each for each in arrived if each is not None],
         person,
         tuple(extra or ()),
+        frozenset(map(Ern.parse, reject or ())),
     )
     _show(context, instance, offer)
 

@@ -169,6 +169,10 @@ TRANSFER: Mapping[ActType, tuple[Step | None, Step | None]] = {
 }
 
 
+# Until the items are let go, the sender can take the offer back, also once it is accepted.
+_BEFORE_RELEASE = frozenset({ActType.OFFER_WITHDRAWN, ActType.OFFER_EXPIRED})
+
+
 def begun(act: Act) -> Custody:
     """The custody that the first act begins.
 
@@ -188,7 +192,9 @@ def possible(custody: Custody) -> list[ActType]:
     return [
         act
         for act, (states, _) in TABLE.items()
-        if custody.state in states and _step_fits(custody, act)
+        if custody.state in states
+        and _step_fits(custody, act)
+        and not (act is ActType.VOIDED and custody.holds)  # a hold keeps what it is on
     ]
 
 
@@ -224,6 +230,11 @@ def _permit(custody: Custody, act: Act) -> None:
             f"{act.type}: the item is {_situation(custody)}; possible now: "
             f"{', '.join(each.value for each in possible(custody))}"
         )
+    _permit_by(custody, act)
+
+
+def _permit_by(custody: Custody, act: Act) -> None:
+    """Insist that this authority may do it, and of a transfer, of the one that is under way."""
     if act.type in BY_CUSTODIAN and act.by != custody.custodian:
         raise CustodyError(
             f"{act.type}: expected the custodian, {custody.custodian}; found {act.by}"
@@ -276,8 +287,10 @@ def _step_fits(custody: Custody, act: ActType) -> bool:
         # While an item is offered or on its way, what would change hands or state must wait.
         changes = TABLE[act][1] is not SAME and act is not ActType.LOST_DECLARED
         return custody.transfer is None or not changes
-    needed, _ = TRANSFER[act]
-    return needed is (None if custody.transfer is None else custody.transfer.step)
+    step = None if custody.transfer is None else custody.transfer.step
+    if act in _BEFORE_RELEASE:
+        return step in {Step.OFFERED, Step.ACCEPTED}
+    return TRANSFER[act][0] is step
 
 
 def _transfer(custody: Custody, act: Act) -> OpenTransfer | None:

@@ -4,7 +4,7 @@ Gaps are shown and never repaired: what weight they have is for the court. A his
 not have happened (from elsewhere, or after tampering) is read all the same, and said to be so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,20 +13,10 @@ from evidence_store.custody.act import Act, ActType, SealCheck
 from evidence_store.custody.state import Custody, State, after, begun
 from evidence_store.errors import EvidenceError, MalformedError
 from evidence_store.identifiers import AuthorityId
-from evidence_store.moment import Moment, Precision
+from evidence_store.moment import SPAN, Moment
 
 LATE = timedelta(hours=24)
 CLOCK_TOLERANCE = timedelta(minutes=5)
-# How much later than its earliest instant a moment can have been. At least that: nobody is to be
-# called late because the day was known and the hour was not.
-SPAN: Mapping[Precision, timedelta] = {
-    Precision.YEAR: timedelta(days=366),
-    Precision.MONTH: timedelta(days=31),
-    Precision.DAY: timedelta(days=1),
-    Precision.MINUTE: timedelta(minutes=1),
-    Precision.SECOND: timedelta(seconds=1),
-    Precision.FRACTION: timedelta(),
-}
 
 
 class GapKind(StrEnum):

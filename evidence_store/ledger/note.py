@@ -121,6 +121,7 @@ class Note:
     signatures: tuple[Signature, ...]
 
     def __post_init__(self) -> None:
+        _utf8(self.text)
         if not self.text.endswith("\n") or _has_control(self.text):
             raise MalformedError("signed note: expected text lines without control characters")
 
@@ -163,7 +164,7 @@ def check_name(name: str) -> None:
     Raises:
         MalformedError: if it is empty, too long, or has a space, a plus or a control character.
     """
-    if not name or len(name.encode()) > NAME_BYTES_MAX or re.search(r"[\s+]", name):
+    if not name or len(_utf8(name)) > NAME_BYTES_MAX or re.search(r"[\s+]", name):
         raise MalformedError(f"key name: expected one without spaces and +, found {name[:80]!r}")
     if _has_control(name):
         raise MalformedError("key name: expected no control characters")
@@ -182,6 +183,13 @@ def from_base64(text: str, what: str) -> bytes:
     if base64.b64encode(content).decode() != text:
         raise MalformedError(f"{what}: base64 that is not canonical")
     return content
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half a character, as Python makes of bytes in an argument
+        raise MalformedError("signed note: expected text that UTF-8 can spell") from None
 
 
 def _has_control(text: str) -> bool:

@@ -5,16 +5,18 @@ trusts; a policy that comes with a package is shown, never believed.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
 from evidence_store.errors import MalformedError, ProofError
 from evidence_store.ledger.checkpoint import Checkpoint
-from evidence_store.ledger.note import Note, VerifierKey
+from evidence_store.ledger.note import KeyType, Note, VerifierKey
 from evidence_store.ledger.signing import verified_by
 
 NONE = "none"
+_LOG_KEYS = (KeyType.ED25519, KeyType.MLDSA44_COSIGNATURE)
+_WITNESS_KEYS = (KeyType.ED25519_COSIGNATURE, KeyType.MLDSA44_COSIGNATURE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +76,23 @@ class Policy:
                 )
         times = {name: verified_by(note, each.key) for name, each in self.witnesses.items()}
         cosigned = {name: at for name, at in times.items() if at is not None}
-        if self.quorum != NONE and not self._agrees(self.quorum, cosigned):
+        if self.quorum != NONE and self.quorum not in self._agreeing(cosigned):
             raise ProofError(
                 f"checkpoint: expected the quorum {self.quorum}, found cosignatures of "
                 f"{', '.join(sorted(cosigned)) or 'nobody'}"
             )
         return Sealed(checkpoint, note, cosigned)
 
-    def _agrees(self, name: str, cosigned: Mapping[str, int]) -> bool:
-        group = self.groups.get(name)
-        if group is None:
-            return name in cosigned
-        return sum(self._agrees(each, cosigned) for each in group.members) >= group.threshold
+    def _agreeing(self, cosigned: Iterable[str]) -> set[str]:
+        """The witnesses that cosigned and the groups that thereby agree.
+
+        A group knows only names above it, so that one pass is enough however deep they lie.
+        """
+        agreeing = set(cosigned)
+        for group in self.groups.values():
+            if sum(each in agreeing for each in group.members) >= group.threshold:
+                agreeing.add(group.name)
+        return agreeing
 
     def __str__(self) -> str:
         return "".join(f"{line}\n" for line in self._lines())
@@ -106,9 +113,13 @@ class Policy:
         Raises:
             MalformedError: naming the line, if it is not one.
         """
+        if re.search(r"[^\t\n\x20-\x7e\x80-\U0010ffff]", text):
+            raise MalformedError(
+                "policy: expected no control characters, and lines that end in \\n"
+            )
         reading = _Reading()
         for number, line in enumerate(text.split("\n"), start=1):
-            words = line.split()
+            words = re.findall(r"[^ \t]+", line)
             if not words or words[0].startswith("#"):
                 continue
             try:
@@ -131,17 +142,17 @@ class _Reading:
     def take(self, words: list[str]) -> None:
         match words:
             case ["log", vkey, *url] if len(url) <= 1:
-                self._unknown_key(key := VerifierKey.parse(vkey))
+                key = self._new_key(vkey, _LOG_KEYS)
                 self.logs[key] = url[0] if url else None
             case ["witness", name, vkey, *url] if len(url) <= 1:
-                self._unknown_key(key := VerifierKey.parse(vkey))
+                key = self._new_key(vkey, _WITNESS_KEYS)
                 self._unknown_name(name)
                 self.witnesses[name] = Witness(name, key, url[0] if url else None)
             case ["group", name, threshold, *members] if members:
                 self._unknown_name(name)
-                self.groups[name] = Group(name, _threshold(threshold, members), tuple(members))
-                for each in members:
+                for each in members:  # before the name is known: no group is in itself
                     self._join(each)
+                self.groups[name] = Group(name, _threshold(threshold, members), tuple(members))
             case ["quorum", name] if self.quorum is None:
                 if name != NONE:
                     self._known(name)
@@ -149,9 +160,15 @@ class _Reading:
             case _:
                 raise MalformedError(f"expected log, witness, group or quorum; found {words[0]!r}")
 
-    def _unknown_key(self, key: VerifierKey) -> None:
-        if key in self.logs or any(each.key == key for each in self.witnesses.values()):
+    def _new_key(self, vkey: str, types: tuple[KeyType, ...]) -> VerifierKey:
+        key = VerifierKey.parse(vkey)
+        if key.type not in types:
+            raise MalformedError(f"a key of type {key.type.name} in another role than its own")
+        # By the key alone: under two names, one cosignature would be counted as two.
+        keys = (*self.logs, *(each.key for each in self.witnesses.values()))
+        if any(each.public == key.public for each in keys):
             raise MalformedError("a key that stands here already")
+        return key
 
     def _unknown_name(self, name: str) -> None:
         if name == NONE or name in self.witnesses or name in self.groups:

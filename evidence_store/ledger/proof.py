@@ -52,7 +52,7 @@ class LogProof:
         if not separator or lines[0] != MAGIC or len(lines) < 2:  # noqa: PLR2004
             raise MalformedError(f"proof: expected {MAGIC}")
         if lines[1].startswith("extra "):
-            del lines[1]
+            from_base64(lines.pop(1).removeprefix("extra "), "proof")  # not signed: passed over
         index = re.fullmatch(r"index (0|[1-9][0-9]{0,18})", lines[1] if lines[1:] else "", re.ASCII)
         if index is None or len(lines) - 2 > HASHES_MAX:
             raise MalformedError("proof: expected an index and at most 63 hashes")

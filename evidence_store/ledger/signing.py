@@ -18,22 +18,18 @@ from evidence_store.ledger.note import KeyType, Note, Signature, VerifierKey
 
 _SUBTREE = b"subtree/v1\n\x00"
 _TIME_BYTES = 8
-# Points of small order: under such a key one signature would fit many messages.
+# The last second that our times can spell (the year 9999).
+_TIME_MAX = 253_402_300_799
+_FIELD = 2**255 - 19
+# The y of the eight points whose order divides 8: of order 4, 1, 2, 8 and 8. Under such a key one
+# signature fits many messages. Compared as numbers, since x may have either sign.
 _SMALL_ORDER = frozenset(
-    bytes.fromhex(each)
-    for each in (
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "0100000000000000000000000000000000000000000000000000000000000000",
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
-        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "0000000000000000000000000000000000000000000000000000000000000080",
-        "0100000000000000000000000000000000000000000000000000000000000080",
+    (
+        0,
+        1,
+        _FIELD - 1,
+        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
     )
 )
 
@@ -66,8 +62,10 @@ def verify_ed25519(public: bytes, signature: bytes, message: bytes) -> None:
     Raises:
         ProofError: if it is not, or the key is one under which signatures mean nothing.
     """
-    if public in _SMALL_ORDER:
-        raise ProofError("signature: a key of small order")
+    y = int.from_bytes(public, "little") & (2**255 - 1)
+    # y again, plus the field's size, would be a second spelling of the same key.
+    if y in _SMALL_ORDER or y >= _FIELD:
+        raise ProofError("signature: expected a key of large order in its one spelling")
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):
@@ -98,8 +96,8 @@ def _verify(key: VerifierKey, checkpoint: Checkpoint, value: bytes) -> int:
         if len(value) <= _TIME_BYTES:
             raise ProofError(f"signature of {key.name}: too short")
         at, value = struct.unpack(">Q", value[:_TIME_BYTES])[0], value[_TIME_BYTES:]
-        if at == 0:
-            raise ProofError(f"signature of {key.name}: expected a time")
+        if not 0 < at <= _TIME_MAX:
+            raise ProofError(f"signature of {key.name}: expected a time up to the year 9999")
     message = _message(key, checkpoint, at)
     if key.type is not KeyType.MLDSA44_COSIGNATURE:
         verify_ed25519(key.public, value, message)
