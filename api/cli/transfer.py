@@ -202,6 +202,11 @@ def receive_items(  # noqa: PLR0913 - one parameter for each thing that a receip
     lines, files = _lines(line or []), _files(file or [])
     with instance.catalog.read() as reader:
         where = standing(reader, chosen)
+    foreign = (set(lines) | set(files)) - {item.ern for item in where.offer.items}
+    if foreign:
+        raise MalformedError(
+            f"receipt: {', '.join(map(str, sorted(foreign)))} was not offered; name it with --extra"
+        )
     arrived = [
         _arrived(instance, item, lines.get(item.ern), files.get(item.ern), rest)
         for item in where.offer.items
