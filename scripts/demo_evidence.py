@@ -1,10 +1,11 @@
-"""Evidence for the demo, made up: photographs with EXIF and GPS, sound, a statement, a document.
+"""Evidence for the demo, made up: photographs with EXIF and GPS, sound, a video, a statement, a document.
 
 Everything is generated; nothing shows or names a real person or place of a crime.
 """
 
 import io
 import random
+import struct
 import wave
 import zipfile
 from pathlib import Path
@@ -22,6 +23,7 @@ def make_evidence(folder: Path) -> None:
         photograph(folder / f"IMG_{number:04d}.jpg", chance, number)
     (folder / "copy of IMG_0001.jpg").write_bytes((folder / "IMG_0001.jpg").read_bytes())
     sound(folder / "recording.wav", chance)
+    video(folder / "square.avi", chance)
     document(folder / "delivery note.docx")
     (folder / "holiday.jpg").write_bytes(
         b"%PDF-1.4\n% a document under the name of a picture\n%%EOF\n"
@@ -88,3 +90,52 @@ def document(path: Path) -> None:
         for name, text in parts.items():
             archive.writestr(name, text)
     path.write_bytes(buffer.getvalue())
+
+
+def video(path: Path, chance: random.Random, frames: int = 8) -> None:
+    """A video of Motion JPEG in AVI (RIFF), small and valid: a light that wanders about."""
+    width, height = 160, 120
+    pictures = []
+    for _ in range(frames):
+        picture = Image.new("RGB", (width, height), (20, 20, 30))
+        at = chance.randrange(width - 20), chance.randrange(height - 20)
+        picture.paste((250, 240, 200), (*at, at[0] + 20, at[1] + 20))
+        content = io.BytesIO()
+        picture.save(content, "JPEG")
+        pictures.append(content.getvalue())
+    main = struct.pack("<14I", 100_000, 0, 0, 16, frames, 0, 1, 0, width, height, 0, 0, 0, 0)
+    stream = struct.pack(
+        "<4s4sIHHIIIIIIiI4H",
+        b"vids",
+        b"MJPG",
+        0,
+        0,
+        0,
+        0,
+        1,
+        10,
+        0,
+        frames,
+        0,
+        -1,
+        0,
+        0,
+        0,
+        width,
+        height,
+    )
+    form = struct.pack(
+        "<IiiHH4sIiiII", 40, width, height, 1, 24, b"MJPG", width * height * 3, 0, 0, 0, 0
+    )
+    header = (
+        b"hdrl"
+        + chunk(b"avih", main)
+        + chunk(b"LIST", b"strl" + chunk(b"strh", stream) + chunk(b"strf", form))
+    )
+    movie = b"movi" + b"".join(chunk(b"00dc", each) for each in pictures)
+    path.write_bytes(chunk(b"RIFF", b"AVI " + chunk(b"LIST", header) + chunk(b"LIST", movie)))
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    """A chunk of RIFF: name, length, content, padded to an even length."""
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)

@@ -3,11 +3,13 @@
 Not a test: it stops at the first command that ends otherwise than it should.
 """
 
+import hashlib
 import json
 import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 from demo_evidence import make_evidence
@@ -15,6 +17,7 @@ from demo_evidence import make_evidence
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".demo"
 EVIDENCE = ROOT / ".venv" / "bin" / "evidence"
+VIDEO_ENDINGS = (".avi",)
 COLLECTED = [
     "--method",
     "copied from the camera card, write-blocked",
@@ -46,7 +49,22 @@ def summary(record: dict[str, object]) -> str:
     """The parts of a record that matter here, on a line."""
     if "summary" in record:
         return json.dumps(record)
-    names = ("check", "ern", "case", "path", "version", "version_type", "type", "status", "outcome")
+    names = (
+        "transfer",
+        "authority",
+        "kid",
+        "state",
+        "custodian",
+        "check",
+        "ern",
+        "case",
+        "path",
+        "version",
+        "version_type",
+        "type",
+        "status",
+        "outcome",
+    )
     names += ("found", "advice", "recipient", "media_type", "sha256")
     shown = {name: record[name] for name in names if record.get(name) is not None}
     if "sha256" in shown:
@@ -63,8 +81,8 @@ def main() -> None:
     DEMO.mkdir()
     make_evidence(DEMO / "field")
 
-    tell("A State's prosecutor sets up an instance and opens a case.")
-    run("init", "--state", "SI", "--authority", "District State Prosecutor")
+    tell("A State's police sets up an instance and opens a case.")
+    run("init", "--state", "SI", "--authority", "Police Directorate")
     case = str(
         run(
             "case",
@@ -109,7 +127,7 @@ def main() -> None:
     )
 
     tell("A physical exhibit has no bytes: it is known by its seals.")
-    run(
+    exhibit = run(
         "exhibit",
         "register",
         "--case",
@@ -130,6 +148,10 @@ def main() -> None:
 
     taken_out_and_checked(erns["IMG_0001.jpg"])
     attacked()
+    fragment = str(exhibit[0]["ern"])
+    video = next(ern for name, ern in sorted(erns.items()) if name.endswith(VIDEO_ENDINGS))
+    handed_over_and_back(video, fragment)
+    shown_to_a_court(video, fragment)
     tell(
         f"That was the story. The instance is in {DEMO.relative_to(ROOT)}/home; "
         "try: .venv/bin/evidence --home .demo/home list"
@@ -148,6 +170,131 @@ def taken_out_and_checked(photograph: str) -> None:
     assert (DEMO / "out.jpg").read_bytes() == (DEMO / "field" / "IMG_0001.jpg").read_bytes()  # noqa: S101 - the story's point
     (DEMO / "altered.jpg").write_bytes((DEMO / "out.jpg").read_bytes() + b"\0")
     run("check", "altered.jpg", "--ern", photograph, expect=3)
+
+
+def handed_over_and_back(video: str, fragment: str) -> None:
+    """From the police to a laboratory and back, one receipt with a reservation."""
+    tell("A laboratory is entered as an authority, with a signing key of its own.")
+    run("authority", "add", "National Forensic Laboratory", "--id", "laboratory")
+    police = "police-directorate"
+    travel("laboratory", police, [video, fragment], f"{fragment}=seal_broken:torn at the side")
+    tell("The laboratory gives a new seal, and sends both back.")
+    run("act", "seal_broken", fragment, "--person", "Dr. B. Kos", "--as", "laboratory")
+    run(
+        "act",
+        "resealed",
+        fragment,
+        "--seal",
+        "LAB-0077",
+        "--person",
+        "Dr. B. Kos",
+        "--as",
+        "laboratory",
+    )
+    travel(police, "laboratory", [video, fragment], f"{fragment}=ok")
+    tell("Who held the fragment, when and why; and every gap.")
+    for line in run("custody", fragment)[0]["timeline"]:  # type: ignore[attr-defined]
+        print(
+            f"  {line['seq']:>3} {line['act']:<28} by {line['by']}; then {line['state']} with {line['custodian']}"
+        )
+
+
+def travel(receiver: str, sender: str, items: list[str], line: str) -> None:
+    """One transfer: offered, accepted, released, received."""
+    tell(f"{sender} offers, {receiver} accepts: both sign the digest of the same offer.")
+    offer = run(
+        "transfer", "offer", *items, "--to", receiver, "--to-person", "the officer on duty",
+        "--person", "the evidence officer", "--purpose", "metallurgical and image analysis",
+        "--reference", "Kt/2026/117-4", "--valid-until", "2999Z", "--mode", "courier", "--as", sender,
+    )  # fmt: skip
+    transfer = str(offer[0]["transfer"])
+    run("transfer", "accept", transfer, "--person", "the officer on duty", "--as", receiver)
+    run(
+        "transfer",
+        "release",
+        transfer,
+        "--carrier",
+        "Courier of the court",
+        "--seal",
+        "P-9",
+        "--as",
+        sender,
+    )
+    tell("Custody passes with the receipt, item by item; digests are measured by the receiver.")
+    run(
+        "transfer", "receive", transfer, "--person", "the officer on duty", "--as", receiver, "--line", line
+    )  # fmt: skip
+
+
+def shown_to_a_court(video: str, fragment: str) -> None:
+    """A package, three verifiers without a network, and one changed byte."""
+    tell("A package for the court: contents, signed events, proofs, and the verifiers themselves.")
+    run(
+        "export", video, fragment, "-o", "court.zip", "--person", "A. Novak", "--reference", "Order 5/2026",
+        "--disclose", "place",
+    )  # fmt: skip
+    (DEMO / "policy.txt").write_text(str(run("log", "status")[0]["policy"]))
+    shutil.unpack_archive(DEMO / "court.zip", DEMO / "court")
+    package = DEMO / "court" / "evidence-package"
+    for expect in (0, 3):
+        for command in (
+            [str(EVIDENCE), "verify-package", "court.zip", "--policy", "policy.txt", "--text"],
+            [
+                sys.executable,
+                "-I",
+                str(package / "verify.py"),
+                str(package),
+                "--policy",
+                "policy.txt",
+            ],
+            ["/bin/sh", str(package / "verify.sh"), str(DEMO / "policy.txt")],
+        ):
+            offline(command, expect)
+        if expect == 0:
+            tell(
+                "Somebody changes one byte of the video in the package, and makes the manifests anew."
+            )
+            change_a_byte(package)
+
+
+def offline(command: list[str], expect: int) -> None:
+    """Run a verifier without a network, where this machine lets us take it away."""
+    shown = " ".join(Path(each).name for each in command)
+    probe = ["unshare", "--user", "--net", "--map-root-user", "true"]
+    able = (
+        shutil.which("unshare")
+        and subprocess.run(probe, check=False, capture_output=True).returncode == 0
+    )
+    print(f"$ {shown}{'   (no network)' if able else ''}")
+    whole = [*(probe[:-1] if able else []), *command]
+    done = subprocess.run(whole, cwd=DEMO, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    bad = [each for each in lines if each.lower().startswith("refuted")]
+    print("\n".join(f"  {each[:150]}" for each in (bad or lines[-2:])))
+    print(f"  exit code {done.returncode}", flush=True)
+    if done.returncode != expect:
+        sys.exit(f"demo: expected exit code {expect}, found {done.returncode}: {done.stderr}")
+
+
+def change_a_byte(package: Path) -> None:
+    """As a forger would: the content, and the manifests over it."""
+    content = next(package.glob("data/items/*/versions/*-original"))
+    changed = bytearray(content.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    content.write_bytes(changed)
+    for name, is_payload in (("manifest-sha256.txt", True), ("tagmanifest-sha256.txt", False)):
+        lines = [
+            f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(package)}\n"
+            for path in sorted(package.rglob("*"))
+            if path.is_file()
+            and path.name != "tagmanifest-sha256.txt"
+            and path.is_relative_to(package / "data") == is_payload
+        ]
+        (package / name).write_text("".join(lines))
+    with zipfile.ZipFile(DEMO / "court.zip", "w", zipfile.ZIP_STORED) as file:
+        for path in sorted(package.rglob("*")):
+            if path.is_file():
+                file.write(path, f"evidence-package/{path.relative_to(package)}")
 
 
 def attacked() -> None:

@@ -1,93 +1,87 @@
-"""A time-stamp authority for tests: keys by openssl, answers by `openssl ts`, over HTTP."""
+"""A time-stamp authority for tests: certificates of our own, answers by `openssl ts`, over HTTP."""
 
 import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Protocol
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ingest.timestamping import StampAuthority
 
 CONFIG = """
-[req]
-distinguished_name = dn
-[dn]
-[ca]
-basicConstraints = critical,CA:true
-keyUsage = critical,keyCertSign,cRLSign
-[tsa]
-keyUsage = critical,digitalSignature
-extendedKeyUsage = critical,timeStamping
 [stamp]
 serial = serial
 signer_digest = sha256
 default_policy = 1.2.3.4.1
-digests = sha256, sha512
+digests = {digests}
 accuracy = secs:1
 ess_cert_id_alg = sha256
 """
+DAYS = timedelta(days=20)
 
 
 class LocalTsa:
-    """An authority in a folder, answering on 127.0.0.1. `spoil` changes what it answers."""
+    """An authority in a folder, answering on 127.0.0.1.
 
-    def __init__(self, folder: Path, name: str = "tsa-1") -> None:
+    `spoil` changes what it answers. `status` is the HTTP status. One that `drips` sends its header
+    a byte at a time, without end. `chained` answers carry the root as well, out of DER's order.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "tsa-1",
+        *,
+        ends_in: timedelta = DAYS,
+        digests: str = "sha256, sha512",
+    ) -> None:
         self.folder = folder
         folder.mkdir()
-        self._run_all()
+        (folder / "tsa.cnf").write_text(CONFIG.format(digests=digests))
+        (folder / "serial").write_text("01\n")
+        _write_certificates(folder, datetime.now(UTC) + ends_in)
         self.spoil: Callable[[bytes], bytes] = bytes
         self.status = 200
-        self._server = HTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.drips = False
+        self.chained = False
+        self.closing = threading.Event()
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         port = self._server.server_address[1]
         roots = (folder / "root.pem").read_bytes()
         self.authority = StampAuthority(name, f"http://127.0.0.1:{port}/", roots)
 
     def answer(self, query: bytes) -> bytes:
-        (self.folder / "q.tsq").write_bytes(query)
-        self._openssl(
-            "ts", "-reply", "-config", "tsa.cnf", "-section", "stamp", "-queryfile", "q.tsq",
-            "-inkey", "tsa.key", "-signer", "tsa.pem", "-out", "r.tsr",
-        )  # fmt: skip
-        return (self.folder / "r.tsr").read_bytes()
+        chain = ("-chain", "root.pem") if self.chained else ()
+        with self._lock:
+            (self.folder / "q.tsq").write_bytes(query)
+            subprocess.run(  # noqa: S603
+                [  # noqa: S607
+                    "openssl", "ts", "-reply", "-config", "tsa.cnf", "-section", "stamp",
+                    "-queryfile", "q.tsq", "-inkey", "tsa.key", "-signer", "tsa.pem",
+                    *chain, "-out", "r.tsr",
+                ],
+                cwd=self.folder,
+                check=True,
+                capture_output=True,
+            )  # fmt: skip
+            return (self.folder / "r.tsr").read_bytes()
 
     def close(self) -> None:
+        self.closing.set()
         self._server.shutdown()
         self._server.server_close()
-
-    def _run_all(self) -> None:
-        (self.folder / "tsa.cnf").write_text(CONFIG)
-        (self.folder / "serial").write_text("01\n")
-        for name in ("root", "tsa"):
-            self._openssl(
-                "ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", f"{name}.key"
-            )
-        self._openssl(
-            "req", "-new", "-x509", "-key", "root.key", "-subj", "/CN=Test root", "-days", "30",
-            "-config", "tsa.cnf", "-extensions", "ca", "-out", "root.pem",
-        )  # fmt: skip
-        self._openssl(
-            "req",
-            "-new",
-            "-key",
-            "tsa.key",
-            "-subj",
-            "/CN=TSA",
-            "-config",
-            "tsa.cnf",
-            "-out",
-            "tsa.csr",
-        )
-        self._openssl(
-            "x509", "-req", "-in", "tsa.csr", "-CA", "root.pem", "-CAkey", "root.key", "-set_serial", "2",
-            "-days", "20", "-extfile", "tsa.cnf", "-extensions", "tsa", "-out", "tsa.pem",
-        )  # fmt: skip
-
-    def _openssl(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)  # noqa: S603, S607
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         tsa = self
@@ -95,11 +89,22 @@ class LocalTsa:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 query = self.rfile.read(int(self.headers["Content-Length"]))
+                try:
+                    self._drip() if tsa.drips else self._answer(query)
+                except OSError:
+                    self.close_connection = True  # the other side has had enough
+
+            def _answer(self, query: bytes) -> None:
                 body = tsa.spoil(tsa.answer(query))
                 self.send_response(tsa.status)
                 self.send_header("Content-Type", "application/timestamp-reply")
                 self.end_headers()
                 self.wfile.write(body)
+
+            def _drip(self) -> None:
+                self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
+                while not tsa.closing.wait(0.02):
+                    self.wfile.write(b"a")
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -107,10 +112,68 @@ class LocalTsa:
         return Handler
 
 
+def _write_certificates(folder: Path, end: datetime) -> None:
+    begin = datetime.now(UTC) - DAYS
+    root_key, tsa_key = (
+        ec.generate_private_key(ec.SECP384R1()),
+        ec.generate_private_key(ec.SECP384R1()),
+    )
+    # The longer name makes the longer certificate, which DER sorts behind the shorter.
+    root_name, tsa_name = _named("R"), _named("A local time-stamp authority for tests only")
+    usage = {
+        name: False
+        for name in (
+            "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+            "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+        )
+    }  # fmt: skip
+    root = (
+        x509.CertificateBuilder(root_name, root_name, root_key.public_key(), 1, begin)
+        .not_valid_after(datetime.now(UTC) + DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(**usage | {"key_cert_sign": True}), critical=True)
+        .sign(root_key, SHA256())
+    )
+    stamping = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.TIME_STAMPING])
+    tsa = (
+        x509.CertificateBuilder(root_name, tsa_name, tsa_key.public_key(), 2, begin)
+        .not_valid_after(end)
+        .add_extension(x509.KeyUsage(**usage | {"digital_signature": True}), critical=True)
+        .add_extension(stamping, critical=True)
+        .sign(root_key, SHA256())
+    )
+    (folder / "root.pem").write_bytes(root.public_bytes(Encoding.PEM))
+    (folder / "tsa.pem").write_bytes(tsa.public_bytes(Encoding.PEM))
+    (folder / "tsa.key").write_bytes(
+        tsa_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+
+
+class MakeTsa(Protocol):
+    def __call__(
+        self, name: str, *, ends_in: timedelta = DAYS, digests: str = "sha256, sha512"
+    ) -> LocalTsa: ...
+
+
 @pytest.fixture
-def tsa(tmp_path: Path) -> Iterator[LocalTsa]:
+def make_tsa(tmp_path: Path) -> Iterator[MakeTsa]:
     if shutil.which("openssl") is None:
         pytest.skip("the test authority needs openssl: apt-get install openssl")
-    found = LocalTsa(tmp_path / "tsa")
-    yield found
-    found.close()
+    made: list[LocalTsa] = []
+
+    def make(name: str, *, ends_in: timedelta = DAYS, digests: str = "sha256, sha512") -> LocalTsa:
+        made.append(LocalTsa(tmp_path / name, name, ends_in=ends_in, digests=digests))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def tsa(make_tsa: MakeTsa) -> LocalTsa:
+    return make_tsa("tsa-1")

@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
+from api import ledger
 from api.cli.context import shared
 from api.cli.exits import Exit
 from api.cli.output import Json, name_fields
+from api.cli.receipts import PENDING, SEALED
+from api.wiring import Instance, found_log
+from evidence_store.attestation import Attestation, attestation
 from evidence_store.digest import Fingerprint, Fingerprinter
-from evidence_store.errors import EvidenceError
+from evidence_store.errors import EvidenceError, ProofError
 from evidence_store.identifiers import Ern
+from evidence_store.ledger.policy import Policy
 from evidence_store.ports import CatalogReader
 from evidence_store.verification import Comparison, Outcome, Verdict, compare
 from ingest.reading import OpenSource
@@ -29,20 +34,29 @@ def check(
         str | None, typer.Option(help="The item that they should be; other bytes are a mismatch.")
     ] = None,
 ) -> Exit:
-    """Say whether files are what was registered, and as which version of which item.
+    """Say whether files are what was registered, as which version of which item, and prove it.
 
-    Exit code 0 only if every file matches; 3 if one does not; 4 if one could not be read.
+    A match is one only if the signed event that measured the version says so too. Exit code 0
+    only if every file matches; 3 if one does not; 4 if one could not be read.
     """
     here = shared(context)
     wanted = None if ern is None else Ern.parse(ern)
     exits: list[Exit] = []
-    with here.instance().catalog.read() as reader:
+    instance = here.instance()
+    trusted = ledger.policy(instance.home, found_log(instance.catalog, instance.signing))
+    with instance.catalog.read() as reader:
         for file in files:
             path = os.fsencode(file)
             for found, comparison in _compared(reader, path, wanted):
-                row = {**name_fields(path), **_fields(comparison, found)}
-                here.output.record(row, _text(file, comparison))
-                exits.append(_exit(comparison.verdict))
+                attested = _attested(reader, instance, trusted, comparison)
+                answer = _believed(comparison, attested)
+                row = {
+                    **name_fields(path),
+                    **_fields(answer, found),
+                    "ledger": None if attested is None else _ledger_fields(attested),
+                }
+                here.output.record(row, _text(file, answer))
+                exits.append(_exit(answer.verdict))
     return max(exits, key=lambda code: (code == Exit.INTEGRITY, code), default=Exit.DONE)
 
 
@@ -74,6 +88,36 @@ def _compared(
         return
     for comparison in compare(reader, found, ern):
         yield found, comparison
+
+
+def _attested(
+    reader: CatalogReader, instance: Instance, trusted: Policy, comparison: Comparison
+) -> Attestation | None:
+    version = comparison.version
+    if comparison.verdict.outcome is not Outcome.MATCH or version is None:
+        return None
+    sha256 = version.fingerprint.sha256
+    return attestation(reader, instance.tiles, trusted, version.ern, version.number, sha256)
+
+
+def _believed(comparison: Comparison, attested: Attestation | None) -> Comparison:
+    """The comparison, unless the ledger does not attest what the catalog says."""
+    if attested is None or attested.problem is None:
+        return comparison
+    reason = f"the ledger: {attested.problem}"
+    return Comparison(Verdict(Outcome.NOT_VERIFIABLE, reason, ProofError.code), comparison.version)
+
+
+def _ledger_fields(found: Attestation) -> dict[str, Json]:
+    return {
+        "problem": found.problem,
+        "event": found.seq,
+        "by": None if found.by is None else str(found.by),
+        "recorded_at": None if found.at is None else found.at.isoformat(),
+        "custodian": found.custodian,
+        "receipt": PENDING if found.proof is None else SEALED,
+        "proof": None if found.proof is None else str(found.proof),
+    }
 
 
 def _exit(verdict: Verdict) -> Exit:

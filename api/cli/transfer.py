@@ -1,7 +1,6 @@
 """`evidence transfer`: items change hands in an act of two sides."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 
 from api import ledger
 from api.cli.asserted import AsOption, acting
+from api.cli.check import fingerprint_of
 from api.cli.context import shared
 from api.cli.output import Json
 from api.cli.paging import AfterOption, LimitOption, paged
@@ -42,13 +42,10 @@ from evidence_store.transferring import (
     standing,
     withdraw,
 )
-from ingest.reading import OpenSource
-from ingest.sources import Source, absolute
 
 commands = typer.Typer(no_args_is_help=True, help="Transfers: items change hands, two-sided.")
 TransferArgument = Annotated[str, typer.Argument(help="The transfer, as in SI-TRF-000012.")]
 PersonOption = Annotated[str, typer.Option(help="The officer who acts, by name or code.")]
-CHUNK_BYTES = 1024 * 1024
 
 
 @commands.command("offer")
@@ -310,7 +307,9 @@ def _arrived(
     condition, note = line or (rest, None)
     measured: Fingerprint | None = None
     if item.sha256 is not None and condition not in {Condition.MISSING, Condition.NOT_VERIFIABLE}:
-        measured = _of_file(file) if file is not None else _of_store(instance, item)
+        measured = (
+            fingerprint_of(os.fsencode(file)) if file is not None else _of_store(instance, item)
+        )
         matches = measured.sha256.hex == item.sha256
         if condition is None or (condition is Condition.OK and not matches):
             condition = Condition.OK if matches else Condition.DIGEST_MISMATCH
@@ -318,20 +317,6 @@ def _arrived(
         return None  # without a line: the receipt will be refused, naming it
     sha256 = None if measured is None else measured.sha256.hex
     return Arrived(ReceiptLine(item.ern, condition, sha256, note), measured)
-
-
-def _of_file(path: Path) -> Fingerprint:
-    name = os.fsencode(path)
-    with OpenSource.open(Source(absolute(name), name, path.stat().st_size)) as opened:
-        buffer = memoryview(bytearray(CHUNK_BYTES))
-
-        def chunks() -> "Iterator[bytes]":
-            offset = 0
-            while length := opened.read_into(buffer, offset):
-                offset += length
-                yield bytes(buffer[:length])
-
-        return fingerprint(chunks())
 
 
 def _of_store(instance: Instance, item: OfferedItem) -> Fingerprint:

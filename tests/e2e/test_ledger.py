@@ -1,5 +1,6 @@
 """The ledger from the command line: receipts, keys, audits, crashes, and what must be caught."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -8,6 +9,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.merkle import verify_consistency
@@ -225,3 +227,34 @@ def test_kill_9_at_any_step_of_the_sequencer_leaves_one_consistent_log(
         proof = tree.consistency(one.size, other.size)
         verify_consistency(one.size, other.size, one.root, other.root, proof)
     assert os.listdir(evidence.home / "headers")  # noqa: PTH208
+
+
+def test_a_match_is_proved_by_the_ledger(
+    evidence: Evidence, folder: Path, taken: list[str]
+) -> None:
+    found = evidence("check", folder / "blob.bin").records[0]
+    assert found["outcome"] == "match"
+    assert found["ledger"]["receipt"] == "sealed"
+    assert found["ledger"]["by"] == "SI/district-state-prosecutor-s-office/1"
+    assert found["ern"] in taken
+
+
+def test_a_digest_that_was_put_into_the_catalog_is_no_match(
+    evidence: Evidence, taken: list[str], tmp_path: Path
+) -> None:
+    """The owner of the database makes a forged file pass for evidence: the event says otherwise."""
+    forged = tmp_path / "forged.bin"
+    forged.write_bytes(b"forged")
+    sha256 = hashlib.sha256(b"forged").hexdigest()
+    fast = blake3(b"forged").hexdigest()
+    columns = f"sha256 = x'{sha256}', blake3 = x'{fast}', size_bytes = 6"
+    edit(
+        evidence,
+        f"UPDATE sealed_object SET {columns} WHERE rowid = 1",  # noqa: S608
+        f"UPDATE version SET {columns} WHERE object_name = "  # noqa: S608
+        "(SELECT name FROM sealed_object WHERE rowid = 1)",
+    )
+    found = evidence("check", forged, code=3).records[0]
+    assert found["outcome"] == "not_verifiable"
+    assert "measured" in found["ledger"]["problem"]
+    assert taken
