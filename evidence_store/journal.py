@@ -112,6 +112,16 @@ def refresh_headers(catalog: Catalog, headers: HeaderStore) -> int:
     return changed
 
 
+def journals(headers: HeaderStore) -> Iterator[SealedObject]:
+    """The journals themselves, as stored objects.
+
+    Raises:
+        MalformedError: if a batch of headers is none.
+    """
+    for start, end in headers.batches():
+        yield decoded(headers.read(start, end))[0]
+
+
 def read_journal(vault: Vault, headers: HeaderStore) -> Iterator[Mapping[str, Any]]:
     """Every line that was journalled, in order.
 
@@ -119,8 +129,7 @@ def read_journal(vault: Vault, headers: HeaderStore) -> Iterator[Mapping[str, An
         FixityError: if a journal was changed or is not whole.
         NotFoundError, KeyUnavailableError, StoreUnavailableError: if one cannot be read.
     """
-    for start, end in headers.batches():
-        journal, *_ = decoded(headers.read(start, end))
+    for journal in journals(headers):
         yield from _lines(vault.open(journal))
 
 
@@ -212,8 +221,9 @@ def decoded(batch: bytes) -> list[SealedObject]:
         MalformedError: if it is no batch.
     """
     try:
-        return [_object(json.loads(line)) for line in batch.splitlines()]
-    except (KeyError, TypeError, ValueError):
+        found = [_object(json.loads(line)) for line in batch.splitlines()]
+        return [found[0], *found[1:]]  # the journal's own is always there
+    except (IndexError, KeyError, TypeError, ValueError):
         raise MalformedError("headers: expected a batch of headers") from None
 
 

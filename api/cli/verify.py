@@ -14,6 +14,7 @@ from api.wiring import Instance
 from evidence_store.digest import Algorithm
 from evidence_store.identifiers import Ern, ObjectName
 from evidence_store.item import SealedObject, Version
+from evidence_store.journal import journals
 from evidence_store.verification import Outcome, Verdict, verify_stored
 
 THREADS = 2
@@ -37,7 +38,10 @@ def verify(
         ),
     ] = False,
 ) -> Exit:
-    """Re-read, decrypt and re-digest what is stored. Exit code 3 if anything is not as registered."""
+    """Re-read, decrypt and re-digest what is stored. Exit code 3 if anything is not as registered.
+
+    Without ERNs also the journals that a rebuild needs; of these only what is wrong is listed.
+    """
     here = shared(context)
     instance = here.instance()
     algorithms = [Algorithm.SHA256, Algorithm.BLAKE3] if both else [Algorithm.BLAKE3]
@@ -48,6 +52,12 @@ def verify(
         if verdict.outcome is not Outcome.MATCH:
             exits.add(Exit.AGAIN if verdict.again else Exit.INTEGRITY)
         here.output.record(_fields(version, verdict, algorithms), _text(version, verdict))
+    for journal in () if erns else journals(instance.headers):
+        verdict = verify_stored(instance.vault, journal, journal.fingerprint, algorithms)
+        if verdict.outcome is not Outcome.MATCH:
+            counts[verdict.outcome] += 1
+            exits.add(Exit.AGAIN if verdict.again else Exit.INTEGRITY)
+            here.output.record(*_journal(journal, verdict))
     summary: dict[str, Json] = {outcome.value: count for outcome, count in counts.items()}
     said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
     here.output.record({"summary": summary}, said)
@@ -111,6 +121,19 @@ def _fields(version: Version, verdict: Verdict, algorithms: Sequence[Algorithm])
         "reason": verdict.reason,
         "code": verdict.code,
     }
+
+
+def _journal(journal: SealedObject, verdict: Verdict) -> tuple[dict[str, Json], str]:
+    row: dict[str, Json] = {
+        "ern": None,
+        "version": None,
+        "journal": str(journal.name),
+        "outcome": verdict.outcome.value,
+        "reason": verdict.reason,
+        "code": verdict.code,
+    }
+    what = verdict.outcome.value.upper().replace("_", " ")
+    return row, f"{what:<14} journal {journal.name}  {verdict.code}: {verdict.reason}"
 
 
 def _text(version: Version, verdict: Verdict) -> str:

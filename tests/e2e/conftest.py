@@ -94,8 +94,18 @@ class Evidence:
         return self.start("ingest", *paths, "--case", self.case, *COLLECTED, program=program)
 
     def objects(self) -> list[Path]:
-        """The stored objects, by name."""
+        """The stored objects that hold evidence, by name."""
+        kept = self.journals()
+        return [path for path in self.all_objects() if path.name not in kept]
+
+    def all_objects(self) -> list[Path]:
+        """Every stored object, by name."""
         return sorted(path for path in (self.home / "objects/objects").rglob("*") if path.is_file())
+
+    def journals(self) -> set[str]:
+        """The names of the objects that hold the journal."""
+        batches = (self.home / "headers").glob("*.json")
+        return {json.loads(path.read_text().splitlines()[0])["name"] for path in batches}
 
 
 @pytest.fixture

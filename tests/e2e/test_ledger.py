@@ -189,6 +189,8 @@ def test_a_journal_that_was_changed_is_not_rebuilt_from(
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
+    bad = [line for line in evidence("verify", code=3).lines if line["outcome"] != "match"]
+    assert [line["journal"] for line in bad] == [name]
     for each in evidence.home.glob("catalog.db*"):
         each.unlink()
     evidence("rebuild", code=3)
