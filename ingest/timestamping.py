@@ -235,8 +235,9 @@ def _verify_by_client(claim: _Claim) -> None:
         response = decode_timestamp_response(claim.answer)
         nonce = None if claim.request is None else claim.request.nonce
         VerifierBuilder(roots=roots, nonce=nonce).build().verify_message(response, claim.content)
-    except Exception as error:  # noqa: BLE001 - parsers of hostile bytes: all they raise is a refusal
-        raise _refused(f"rfc3161-client: {error}") from error
+    except Exception as error:  # of parsers of hostile bytes: whatever they raise is a refusal
+        why, _, _ = str(error).partition(": ErrorStack")  # what follows is for its developers
+        raise _refused(f"rfc3161-client: {why}") from error
 
 
 def _verify_by_openssl(claim: _Claim) -> None:

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ingest.timestamping import StampAuthority
 
@@ -114,32 +115,33 @@ class LocalTsa:
 
 def _write_certificates(folder: Path, end: datetime) -> None:
     begin = datetime.now(UTC) - DAYS
-    root_key, tsa_key = (
-        ec.generate_private_key(ec.SECP384R1()),
-        ec.generate_private_key(ec.SECP384R1()),
-    )
+    root_key, tsa_key = (ec.generate_private_key(ec.SECP384R1()) for _ in range(2))
     # The longer name makes the longer certificate, which DER sorts behind the shorter.
     root_name, tsa_name = _named("R"), _named("A local time-stamp authority for tests only")
-    usage = {
-        name: False
-        for name in (
-            "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
-            "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
-        )
-    }  # fmt: skip
+    names = (
+        "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+        "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+    )  # fmt: skip
+    usage = dict.fromkeys(names, False)
+    key_id = x509.SubjectKeyIdentifier.from_public_key(root_key.public_key())
+    issued_by = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id)
     root = (
-        x509.CertificateBuilder(root_name, root_name, root_key.public_key(), 1, begin)
+        x509.CertificateBuilder(root_name, root_name, root_key.public_key(), 1)
+        .not_valid_before(begin)
         .not_valid_after(datetime.now(UTC) + DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.KeyUsage(**usage | {"key_cert_sign": True}), critical=True)
+        .add_extension(key_id, critical=False)
         .sign(root_key, SHA256())
     )
-    stamping = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.TIME_STAMPING])
+    stamping = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING])
     tsa = (
-        x509.CertificateBuilder(root_name, tsa_name, tsa_key.public_key(), 2, begin)
+        x509.CertificateBuilder(root_name, tsa_name, tsa_key.public_key(), 2)
+        .not_valid_before(begin)
         .not_valid_after(end)
         .add_extension(x509.KeyUsage(**usage | {"digital_signature": True}), critical=True)
         .add_extension(stamping, critical=True)
+        .add_extension(issued_by, critical=False)
         .sign(root_key, SHA256())
     )
     (folder / "root.pem").write_bytes(root.public_bytes(Encoding.PEM))
@@ -150,7 +152,7 @@ def _write_certificates(folder: Path, end: datetime) -> None:
 
 
 def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 class MakeTsa(Protocol):

@@ -6,10 +6,13 @@ cannot unfold into more than it is.
 
 import hashlib
 import re
+import stat
+import struct
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import SEEK_END
 from typing import IO
 
 from evidence_store.errors import MalformedError
@@ -22,6 +25,8 @@ DECLARATION = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 CHUNK_BYTES = 256 * 1024
 FILES_MAX = 1_000_000
 SMALL_BYTES_MAX = 16 * 1024 * 1024
+# RuntimeError: a kind of zip that Python does not know.
+_DAMAGED = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, struct.error)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*", re.ASCII)
 
 
@@ -90,14 +95,18 @@ class BagReader:
     def __post_init__(self) -> None:
         try:
             self._zip = zipfile.ZipFile(self.file)
-        except (zipfile.BadZipFile, OSError, ValueError):
+        except _DAMAGED:
             raise MalformedError("package: expected a zip that is whole") from None
-        members = [each for each in self._zip.infolist() if not each.is_dir()]
+        members = self._zip.infolist()
         if len(members) > FILES_MAX:
             raise MalformedError(f"package: expected at most {FILES_MAX} files")
+        # Otherwise members that lie over each other make a small file unfold into a vast one.
+        if sum(each.file_size for each in members) > self.file.seek(0, SEEK_END):
+            raise MalformedError("package: a zip that would unfold into more than it is")
         names = [_checked(each) for each in members]
-        self.names = frozenset(names)
-        if len(self.names) != len(names):
+        self.names = frozenset(name for name in names if not name.endswith("/"))
+        # Without case, as some file systems have names: there, one would take the other's place.
+        if len({name.casefold() for name in names}) != len(names):
             raise MalformedError("package: expected every name once")
 
     def chunks(self, name: str) -> Iterator[bytes]:
@@ -110,7 +119,7 @@ class BagReader:
             with self._zip.open(f"{BASE}/{name}") as member:
                 while chunk := member.read(CHUNK_BYTES):
                     yield chunk
-        except (KeyError, zipfile.BadZipFile, EOFError, OSError, RuntimeError):
+        except (KeyError, *_DAMAGED):
             raise MalformedError(f"package: {name} is missing or damaged") from None
 
     def read(self, name: str) -> bytes:
@@ -143,6 +152,8 @@ class BagReader:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What differs from the manifests: the file, and in what."""
+        if self._digest("bagit.txt") != hashlib.sha256(DECLARATION).hexdigest():
+            yield "bagit.txt", "does not say that this is a bag of BagIt 1.0"
         for manifest, wanted in (
             (MANIFEST, {each for each in self.names if each.startswith("data/")}),
             (
@@ -181,12 +192,19 @@ class BagReader:
 
 
 def _checked(member: zipfile.ZipInfo) -> str:
+    """The member's name without the base; that of a folder ends in a slash."""
     name = member.filename
     plain = name.removeprefix(f"{BASE}/")
-    if plain == name or not _NAME.fullmatch(plain):
+    if plain == "" and member.is_dir():
+        return "/"
+    if plain == name or not _NAME.fullmatch(plain.removesuffix("/")):
         raise MalformedError(f"package: a file with the name {name[:80]!r}")
+    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise MalformedError(f"package: {plain}: expected a file or folder, found a link")
     if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
         raise MalformedError(f"package: {plain}: expected it stored as it is")
+    if member.compress_size != member.file_size:
+        raise MalformedError(f"package: {plain}: expected one size, found two")
     return plain
 
 

@@ -1,5 +1,7 @@
 """Where things lie in a package. The names are the format."""
 
+import re
+
 from evidence_store.identifiers import Ern
 
 FORMAT = "evidence-package/v1"
@@ -10,6 +12,23 @@ CHECKPOINTS = "data/checkpoints"
 TIMESTAMPS = "data/timestamps"
 ITEMS = "data/items"
 REPORT = "report.html"
+
+_VOUCHED_FOR = re.compile(
+    r"""
+      bagit\.txt | bag-info\.txt | (tag)?manifest-sha256\.txt
+    | data/(package\.json | policy\.txt)
+    | data/items/[^/]+/(item\.key | versions/[^/]+ | events/\d+\.(json|sig|disclosed|tlog-proof))
+    | data/control/\d+\.(json|tlog-proof)
+    | data/checkpoints/\d+(-\d+\.consistency | \.note)
+    | data/timestamps/[^/]+\.(tsr|pem)
+    """,
+    re.ASCII | re.VERBOSE,
+)
+
+
+def is_vouched_for(path: str) -> bool:
+    """Whether verification answers for the file; for all others only the manifests speak."""
+    return _VOUCHED_FOR.fullmatch(path) is not None
 
 
 def event_path(ern: Ern, seq: int, ending: str) -> str:

@@ -11,7 +11,7 @@ from html import escape
 from evidence_store.custody.timeline import History
 from evidence_store.digest import Fingerprint
 from evidence_store.identifiers import Ern
-from evidence_store.package.verification import LIMITS
+from evidence_store.package.findings import LIMITS
 
 _STYLE = """
 @page { size: A4; margin: 18mm }

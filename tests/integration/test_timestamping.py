@@ -1,5 +1,6 @@
 """Time-stamps by an authority of our own, and everything that must not pass for one."""
 
+import shutil
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
@@ -22,12 +23,12 @@ CONTENT = b"log.invalid/test\n5\nAAAA\n\n"
 
 
 def without_openssl(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timestamping.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setenv("PATH", "")
 
 
 def with_openssl(monkeypatch: pytest.MonkeyPatch, program: Path) -> None:
-    monkeypatch.setattr(timestamping.shutil, "which", lambda _: str(program))
+    monkeypatch.setattr(shutil, "which", lambda _: str(program))
 
 
 def script(path: Path, text: str) -> Path:
@@ -205,7 +206,7 @@ def test_without_openssl_a_stamp_is_kept_and_not_relied_on(
 def test_what_openssl_refuses_is_refused_later(
     tsa: LocalTsa, stamp: TimeStamp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = timestamping.shutil.which("openssl")
+    real = shutil.which("openssl")
     refusing = f'case "$*" in *-verify*) exit 1;; esac; exec {real} "$@"'
     with_openssl(monkeypatch, script(tsa.folder / "refusing", refusing))
     with pytest.raises(FixityError):

@@ -195,6 +195,16 @@ def wrong(proof: list[bytes]) -> list[list[bytes]]:
     ]
 
 
+def test_bytes_that_moved_from_one_hash_into_its_neighbour_are_refused() -> None:
+    # The same bytes are hashed, so that only their lengths can tell.
+    left, right = LEAVES[:2]
+    root = naive_root(LEAVES[:2])
+    assert not holds(verify_inclusion, left[:31], 0, 2, [left[31:] + right], root)
+    assert not holds(verify_inclusion, left + right[:1], 0, 2, [right[1:]], root)
+    assert not holds(verify_inclusion, left + right, 0, 2, [b""], root)
+    assert not holds(verify_consistency, 1, 2, left[:31], root, [left[31:] + right])
+
+
 @pytest.mark.parametrize(
     ("index", "size"),
     [(-1, 1), (0, 0), (1, 1), (0, -1), (0, SIZE_MAX + 1), (2**64, 2**64 + 1)],

@@ -229,6 +229,13 @@ def test_bytes_are_a_bundle_in_one_way_or_in_none(content: bytes) -> None:
     assert packed(entries) == content
 
 
+@pytest.mark.parametrize("rest", [b"\x00", b"\x01", b"\x00\x01", b"\x00\x02x", b"\xff\xff"])
+def test_a_bundle_that_was_cut_is_refused(rest: bytes) -> None:
+    for before in (b"", packed([b"", b"entry"])):
+        with pytest.raises(MalformedError):
+            unpacked(before + rest)
+
+
 def test_an_entry_fits_its_length_of_two_bytes_or_is_refused() -> None:
     largest = bytes(ENTRY_BYTES_MAX)
     assert unpacked(packed([largest, b""])) == [largest, b""]
