@@ -13,7 +13,7 @@ from evidence_store.identifiers import Ern, KeyId
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.control import CONTROL_LEAF, KINDS, ControlEntry
 from evidence_store.ledger.event import Link, leaf
-from evidence_store.ledger.merkle import leaf_hash, verify_consistency
+from evidence_store.ledger.merkle import Frontier, leaf_hash, verify_consistency
 from evidence_store.ledger.note import Note
 from evidence_store.ledger.policy import NONE, Policy
 from evidence_store.ledger.tiles import WIDTH, TileTree, bundle_path, read_tile, unpacked
@@ -41,9 +41,15 @@ def audit(catalog: Catalog, tiles: TileStore) -> Iterator[Finding]:
         size = head.size if head else 0
         tree = TileTree(tiles.read, size)
         yield from _heads(reader, tree)
+        frontier = Frontier()
         for start in range(0, size, WIDTH):
-            yield from _bundle(reader, tiles, tree, start, min(start + WIDTH, size))
+            end = min(start + WIDTH, size)
+            yield from _bundle(reader, tiles, tree, start, end)
+            for row in reader.ledger.leaves(start, end):
+                frontier.append(leaf_hash(row.entry))
             tree = TileTree(tiles.read, size)  # lets go of the tiles it kept
+        if head is not None and frontier.root() != head.root:
+            yield Finding(0, f"state {size}", "the rows together do not lead to its root")
         yield from _events(reader)
         yield Finding(size)
 

@@ -250,13 +250,24 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="runs of each command (default 5)")
     parser.add_argument("--large-gib", type=int, default=4, help="size of the large file")
     parser.add_argument("--files", type=int, default=20_000, help="number of small files")
+    parser.add_argument("--entries", type=int, default=1_000_000, help="entries of the log")
     parser.add_argument("--tmpfs", type=Path, default=Path("/dev/shm"), help="a tmpfs")  # noqa: S108
     parser.add_argument("--disk", type=Path, default=ROOT / ".bench", help="a folder on a disk")
     parser.add_argument(
-        "only", nargs="*", choices=["large", "disk", "small", "small-disk", "random", "verify", []]
+        "only",
+        nargs="*",
+        choices=["large", "disk", "small", "small-disk", "random", "verify", "ledger", []],
     )
     chosen = parser.parse_args()
-    wanted = set(chosen.only) or {"large", "disk", "small", "random", "verify"}
+    wanted = set(chosen.only) or {
+        "large",
+        "disk",
+        "small",
+        "small-disk",
+        "random",
+        "verify",
+        "ledger",
+    }
     chosen.disk.mkdir(exist_ok=True)
     tmpfs = Path(tempfile.mkdtemp(prefix="evidence-bench-", dir=chosen.tmpfs))
     disk = Path(tempfile.mkdtemp(prefix="run-", dir=chosen.disk))
@@ -267,6 +278,7 @@ def main() -> None:
         "small-disk": lambda: small_files(disk, chosen.files, chosen.runs, random_only=False),
         "small": lambda: small_files(tmpfs, chosen.files, chosen.runs, random_only=False),
         "random": lambda: small_files(tmpfs, chosen.files, chosen.runs, random_only=True),
+        "ledger": lambda: _ledger(disk, chosen.runs, chosen.entries),
         "verify": lambda: verify(tmpfs, chosen.files // 4, large // 2, chosen.runs),
     }
     print(machine(), flush=True)
@@ -277,6 +289,12 @@ def main() -> None:
     finally:
         shutil.rmtree(tmpfs, ignore_errors=True)
         shutil.rmtree(disk, ignore_errors=True)
+
+
+def _ledger(place: Path, runs: int, entries: int) -> list[str]:
+    from bench_ledger import ledger  # noqa: PLC0415 - it loads the product
+
+    return ledger(place, runs, entries)
 
 
 def machine() -> str:

@@ -35,6 +35,31 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
     return level[0]
 
 
+class Frontier:
+    """The right edge of a growing tree: the root over any number of leaves, in constant memory."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._edge: list[bytes] = []  # roots of perfect subtrees, the largest first
+
+    def append(self, leaf: bytes) -> None:
+        """Take in the hash of the next leaf."""
+        found, size = leaf, self.size
+        while size & 1:
+            found, size = node_hash(self._edge.pop(), found), size >> 1
+        self._edge.append(found)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """The root over the leaves so far."""
+        if not self._edge:
+            return EMPTY_ROOT
+        *rest, found = self._edge
+        for each in reversed(rest):
+            found = node_hash(each, found)
+        return found
+
+
 def verify_inclusion(
     leaf_hash: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes
 ) -> None:

@@ -16,6 +16,7 @@ from evidence_store.canonical import Json, canonical, parse_canonical
 from evidence_store.errors import MalformedError, NotFoundError, ProofError
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.merkle import (
+    Frontier,
     leaf_hash,
     node_hash,
     root_of,
@@ -128,6 +129,15 @@ def test_however_a_log_grew_its_tiles_give_every_proof(
     verify_inclusion(leaf_hash(entries[index]), index, size, tree.inclusion(index, size), root)
     old_root = naive_root(entries[:older])
     verify_consistency(older, size, old_root, root, tree.consistency(older, size))
+
+
+@given(st.integers(0, 70))
+def test_a_frontier_has_the_root_of_everything_it_took_in(count: int) -> None:
+    leaves = [bytes([number]) for number in range(count)]
+    frontier = Frontier()
+    for each in leaves:
+        frontier.append(leaf_hash(each))
+    assert (frontier.root(), frontier.size) == (naive_root(leaves), count)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,246 @@
+"""The ledger's benchmarks: ratios to what this machine does at most, in one process and one run.
+
+Signed events against bare verifications of Ed25519; single acts against bare transactions of
+SQLite; proofs from a log of a million entries; a package of twelve events; and memory.
+"""
+
+import io
+import os
+import sqlite3
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from api.cli.main import main as evidence  # noqa: E402 - after the path is set
+from evidence_store.authorities import found  # noqa: E402
+from evidence_store.identifiers import AuthorityId, Ern, KeyId, Role, StateCode  # noqa: E402
+from evidence_store.item import Asserted, Item, ItemStatus  # noqa: E402
+from evidence_store.kinds import EvidenceKind  # noqa: E402
+from evidence_store.ledger.event import Draft  # noqa: E402
+from evidence_store.ledger.merkle import Frontier, leaf_hash  # noqa: E402
+from evidence_store.ledger.note import KeyType, VerifierKey  # noqa: E402
+from evidence_store.ledger.policy import NONE, Policy  # noqa: E402
+from evidence_store.ledger.signing import Signer  # noqa: E402
+from evidence_store.ledger.tiles import TileTree, bundle_path, grown, unpacked  # noqa: E402
+from evidence_store.moment import Moment  # noqa: E402
+from evidence_store.package.bag import BagReader  # noqa: E402
+from evidence_store.package.verification import verify_package  # noqa: E402
+from evidence_store.recording import Recorder  # noqa: E402
+from evidence_store.sequencing import Sequencer  # noqa: E402
+from storage.catalog import SqlCatalog, create_catalog  # noqa: E402
+from storage.ledger.files import TileFolder  # noqa: E402
+
+BATCH = 256
+ORIGIN = "bench.invalid/log"
+POLICE = KeyId(StateCode("SI"), AuthorityId("bench"), 1)
+
+
+@dataclass
+class Keys:
+    """Signing keys in memory."""
+
+    held: dict[KeyId, Ed25519PrivateKey] = field(default_factory=dict)
+
+    def ensure(self, kid: KeyId) -> bytes:
+        """The public key, made if it is new."""
+        return self.public(kid)
+
+    def public(self, kid: KeyId) -> bytes:
+        """The public key."""
+        private = self.held.setdefault(kid, Ed25519PrivateKey.generate())
+        return private.public_key().public_bytes_raw()
+
+    def sign(self, kid: KeyId, message: bytes) -> bytes:
+        """A signature."""
+        return self.held[kid].sign(message)
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Now."""
+        return datetime.now(UTC)
+
+
+def rate(count: int, work: Callable[[], object]) -> float:
+    """How many a second."""
+    started = time.perf_counter()
+    for _ in range(count):
+        work()
+    return count / (time.perf_counter() - started)
+
+
+def events(folder: Path, runs: int) -> list[str]:
+    """Signed events appended, durable and sequenced, in batches; and single acts."""
+    clock, keys = SystemClock(), Keys()
+    catalog = create_catalog(
+        f"sqlite:///{folder}/catalog.db", StateCode("SI"), "Bench", clock.now()
+    )
+    private = Ed25519PrivateKey.generate()
+    public = private.public_key()
+    signer = Signer(VerifierKey(ORIGIN, KeyType.ED25519, public.public_bytes_raw()), private)
+    found(catalog, keys, clock, ORIGIN, [signer.key])
+    recorder = Recorder(ORIGIN, POLICE, keys, clock, os.urandom)
+    policy = Policy({signer.key: None}, {}, {}, NONE)
+    sequencer = Sequencer(catalog, TileFolder(folder / "ledger"), ORIGIN, [signer], policy, clock)
+    sequencer.run()
+    erns = _items(catalog)
+    drafts = [
+        Draft(
+            ern,
+            "verified_match",
+            {"measured": [{"sha256": "a" * 64, "size_bytes": 5}]},
+            {"place": "Brod"},
+        )
+        for ern in erns
+    ]
+
+    def batch() -> None:
+        with catalog.write() as writer:
+            recorder.record(writer, drafts)
+        sequencer.run()
+
+    def single() -> None:
+        with catalog.write() as writer:
+            recorder.record(writer, drafts[:1])
+
+    message = b"x" * 700
+    signature = private.sign(message)
+    bare = sqlite3.connect(folder / "bare.db", isolation_level=None)
+    bare.execute("PRAGMA journal_mode = WAL")
+    bare.execute("PRAGMA synchronous = FULL")
+    bare.execute("CREATE TABLE act (id INTEGER PRIMARY KEY, body BLOB)")
+
+    def transaction() -> None:
+        bare.execute("BEGIN IMMEDIATE")
+        bare.execute("INSERT INTO act (body) VALUES (?)", (b"x" * 900,))
+        bare.execute("COMMIT")
+
+    verified, batched, plain, acts = [], [], [], []
+    for _ in range(runs):
+        verified.append(rate(2000, lambda: public.verify(signature, message)))
+        batched.append(BATCH * rate(8, batch))
+        plain.append(rate(300, transaction))
+        acts.append(rate(200, single))
+    sequencer.run()
+    bare.close()
+    catalog.close()
+    one, many = statistics.median(acts), statistics.median(batched)
+    return [
+        (
+            f"signed events, durable and sequenced, in batches of {BATCH}: {many:.0f}/s; Ed25519 verifications "
+            f"{statistics.median(verified):.0f}/s: ratio {many / statistics.median(verified):.2f}"
+        ),
+        (
+            f"single acts, durable: {one:.0f}/s; bare transactions {statistics.median(plain):.0f}/s: "
+            f"ratio {one / statistics.median(plain):.2f}"
+        ),
+    ]
+
+
+def _items(catalog: SqlCatalog) -> list[Ern]:
+    now = datetime.now(UTC)
+    with catalog.write() as writer:
+        case_id = writer.open_case("Bench", None, now).case_id
+        collector = writer.person_named(Role.COLLECTOR, "A").code
+        erns = list(writer.allocate(2026, BATCH))
+        asserted = Asserted(EvidenceKind.PHOTO, collector, Moment.parse("unknown"), "m", "p", "s")
+        writer.add_items([Item(ern, case_id, ItemStatus.REGISTERED, asserted, now) for ern in erns])
+    return erns
+
+
+def million(folder: Path, size: int) -> list[str]:
+    """Proofs from a log of so many entries, and a whole pass over it."""
+    store = TileFolder(folder / "million")
+    at = 0
+    while at < size:
+        new = [os.urandom(65) for _ in range(min(65_536, size - at))]
+        edge = unpacked(store.read(bundle_path(at // 256, at % 256))) if at % 256 else []
+        at, files = grown(TileTree(store.read, at), edge, new)
+        store.write(files)
+    root = TileTree(store.read, size).root()
+    reads: list[str] = []
+
+    def counted(path: str) -> bytes:
+        reads.append(path)
+        return store.read(path)
+
+    seconds, counts = [], []
+    for number in range(500):
+        reads.clear()
+        started = time.perf_counter()
+        TileTree(counted, size).inclusion(number * 7919 % size)
+        seconds.append(time.perf_counter() - started)
+        counts.append(len(reads))
+    before = _peak_mib()
+    frontier, started = Frontier(), time.perf_counter()
+    for start in range(0, size, 256):
+        for entry in unpacked(store.read(bundle_path(start // 256, min(256, size - start)))):
+            frontier.append(leaf_hash(entry))
+    passed = time.perf_counter() - started
+    if frontier.root() != root:
+        sys.exit("bench: the log is not what its tiles say")
+    return [
+        (
+            f"inclusion proof from {size} entries: {1000 * statistics.median(seconds):.2f} ms at the median, at most "
+            f"{max(counts)} tiles read"
+        ),
+        f"checking all {size} entries against the root: {passed:.1f} s, memory grew by {_peak_mib() - before:.0f} MiB",
+    ]
+
+
+def package(folder: Path, runs: int) -> list[str]:
+    """A package of twelve events."""
+    home = folder / "home"
+
+    def run(*arguments: str) -> None:
+        with redirect_stdout(io.StringIO()):
+            if evidence(["--home", str(home), "--json", *arguments]) != 0:
+                sys.exit(f"bench: evidence {arguments[0]} failed")
+
+    run("init", "--state", "SI", "--authority", "Bench")
+    run("case", "open", "--title", "Bench")
+    run(
+        "exhibit", "register", "--case", "SI-CASE-0001", "--seal", "A", "--container", "bag", "--condition", "good",
+        "--method", "m", "--collected-by", "A", "--collected-at", "unknown",
+    )  # fmt: skip
+    for _ in range(10):
+        run("act", "moved", "SI-2026-000001", "--person", "A", "--place", "store")
+    run(
+        "export", "SI-2026-000001", "-o", str(folder / "p.zip"), "--person", "A", "--reference", "r"
+    )
+    content = (folder / "p.zip").read_bytes()
+    seconds = []
+    for _ in range(max(runs, 5)):
+        started = time.perf_counter()
+        if not verify_package(BagReader(io.BytesIO(content)), None).verifies:
+            sys.exit("bench: the package does not verify")
+        seconds.append(time.perf_counter() - started)
+    return [
+        f"package of 12 events, {len(content)} bytes: verified in {1000 * statistics.median(seconds):.0f} ms"
+    ]
+
+
+def _peak_mib() -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def ledger(place: Path, runs: int, size: int) -> list[str]:
+    """All of it."""
+    folder = place / "ledger"
+    folder.mkdir(parents=True)
+    return [*events(folder, runs), *package(folder, runs), *million(folder, size)]
