@@ -90,7 +90,9 @@ def zipped(members: Mapping[str, bytes | str]) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, member in members.items():
-            archive.writestr(name, member)
+            entry = zipfile.ZipInfo(name, (2024, 5, 1, 9, 0, 0))  # the same in every process
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, member)
     return content.getvalue()
 
 
