@@ -137,7 +137,7 @@ class HttpWitness:
 def _opener() -> OpenerDirector:
     """Requests without redirects, cookies, or an error for a status; each is looked at here."""
     opener = OpenerDirector()
-    for each in (ProxyHandler(), HTTPHandler(), HTTPSHandler()):
+    for each in (ProxyHandler({}), HTTPHandler(), HTTPSHandler()):
         opener.add_handler(each)
     return opener
 

@@ -50,7 +50,10 @@ def stamp_newest(instance: Instance) -> dict[str, TimeStamp | EvidenceError]:
             continue
         try:
             stamp = request_stamp(authority, head.sealed)
-            instance.tiles.write({stamp_path(head.size, authority.name): stamp.answer})
+            path = stamp_path(head.size, authority.name)
+            # What one tool alone accepts is kept, and relied on by nobody.
+            name = path if stamp.confirmed else f"{path}.unconfirmed"
+            instance.tiles.write({name: stamp.answer})
             found[authority.name] = stamp
         except EvidenceError as error:
             found[authority.name] = error

@@ -107,8 +107,8 @@ def open_instance(home: Path, ask: Passphrase) -> Instance:
         keyring=keyring,
         clock=SystemClock(),
         signing=SigningFolder(home / SIGNING, keyring),
-        tiles=TileFolder(home / LEDGER),
-        headers=HeaderFolder(home / HEADERS),
+        tiles=_tiles(home, settings),
+        headers=_headers(home, settings),
     )
 
 
@@ -200,9 +200,9 @@ def rebuild_catalog(home: Path, ask: Passphrase) -> None:
     settings = configuration.load(home)
     keyring = key_file(home, settings, ask)
     vault = Vault(_object_store(home, settings), keyring, secrets.token_bytes)
-    headers = HeaderFolder(home / HEADERS)
+    headers = _headers(home, settings)
     if next(headers.batches(), None) is None:
-        raise NotFoundError(f"{home / HEADERS}: there is nothing to rebuild from")
+        raise NotFoundError("headers: there are none, so there is nothing to rebuild from")
     url = database_url(home, settings)
     with closing(create_empty(url, busy_seconds=settings.database_busy_seconds)) as catalog:
         catalog.restore(read_journal(vault, headers), read_headers(headers))
@@ -290,6 +290,25 @@ def _create_object_store(home: Path, settings: Settings) -> None:
         mode=_lock_mode(settings),
     )
     _s3(home, settings).prove_lock()
+    from storage.ledger.bucket import HeaderBucket
+
+    HeaderBucket(_s3_client(home, settings), _stated(settings.s3_bucket, "s3_bucket")).create()
+
+
+def _tiles(home: Path, settings: Settings) -> TileStore:
+    if settings.objects != "s3":
+        return TileFolder(home / LEDGER)
+    from storage.ledger.bucket import TileBucket
+
+    return TileBucket(_s3_client(home, settings), _stated(settings.s3_bucket, "s3_bucket"))
+
+
+def _headers(home: Path, settings: Settings) -> HeaderStore:
+    if settings.objects != "s3":
+        return HeaderFolder(home / HEADERS)
+    from storage.ledger.bucket import HeaderBucket
+
+    return HeaderBucket(_s3_client(home, settings), _stated(settings.s3_bucket, "s3_bucket"))
 
 
 def _s3(home: Path, settings: Settings) -> "S3ObjectStore":

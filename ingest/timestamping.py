@@ -13,7 +13,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -58,7 +59,7 @@ class StampAuthority:
             address = urlsplit(self.url)
             if address.scheme not in {"http", "https"} or not address.hostname:
                 raise MalformedError(f"time-stamp authority {self.name}: expected http or https")
-            _certificates(self.roots)
+            x509.load_pem_x509_certificates(self.roots)
         except ValueError as error:
             raise MalformedError(
                 f"time-stamp authority {self.name}: expected an address, and roots in PEM: {error}"
@@ -150,7 +151,7 @@ def verify_stamp(answer: bytes, content: bytes, roots: bytes) -> datetime:
         raise _refused("something that is no stamp")
     claim = _Claim(answer, content, roots, at)
     _verify_by_client(claim)
-    if _has_openssl():
+    if shutil.which("openssl") is not None:
         _verify_by_openssl(claim)
     return at
 
@@ -220,8 +221,9 @@ def _time_stated(answer: bytes) -> datetime | None:
     `openssl ts -reply -chain` and real authorities send it.
     """
     try:
-        return decode_timestamp_response(answer).tst_info.gen_time.astimezone(UTC)
-    except ValueError:
+        with _parsing_by_client():
+            return decode_timestamp_response(answer).tst_info.gen_time.astimezone(UTC)
+    except FixityError:
         pass
     try:
         return _time_by_openssl(answer)
@@ -230,12 +232,25 @@ def _time_stated(answer: bytes) -> datetime | None:
 
 
 def _verify_by_client(claim: _Claim) -> None:
-    try:
-        roots = _certificates(claim.roots)
+    with _parsing_by_client():
+        roots = x509.load_pem_x509_certificates(claim.roots)
         response = decode_timestamp_response(claim.answer)
         nonce = None if claim.request is None else claim.request.nonce
         VerifierBuilder(roots=roots, nonce=nonce).build().verify_message(response, claim.content)
-    except Exception as error:  # of parsers of hostile bytes: whatever they raise is a refusal
+
+
+@contextmanager
+def _parsing_by_client() -> Iterator[None]:
+    """Make a refusal of whatever is raised over hostile bytes.
+
+    That may be any class, and no `Exception` at all: some certificates, as a sender may put into a
+    package, make rfc3161-client panic, which would otherwise end the program before its findings.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
         why, _, _ = str(error).partition(": ErrorStack")  # what follows is for its developers
         raise _refused(f"rfc3161-client: {why}") from error
 
@@ -276,12 +291,15 @@ def _openssl(files: Mapping[str, bytes], *arguments: str) -> subprocess.Complete
     Raises:
         UnavailableError: if it is not on this machine, or did not run to its end.
     """
+    program = shutil.which("openssl")
+    if program is None:
+        raise UnavailableError("openssl: expected it on this machine, found none; install it")
     try:
         with tempfile.TemporaryDirectory(prefix="evidence-stamp-") as folder:
             for name, content in files.items():
                 (Path(folder) / name).write_bytes(content)
             return subprocess.run(  # noqa: S603 - a fixed command on files of our own
-                [shutil.which("openssl") or "openssl", "ts", *arguments],
+                [program, "ts", *arguments],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -289,16 +307,7 @@ def _openssl(files: Mapping[str, bytes], *arguments: str) -> subprocess.Complete
                 check=False,
             )
     except (OSError, subprocess.SubprocessError) as error:
-        raise UnavailableError("openssl: expected it to run on this machine; install it") from error
-
-
-def _has_openssl() -> bool:
-    return shutil.which("openssl") is not None
-
-
-def _certificates(pem: bytes) -> list[x509.Certificate]:
-    """The certificates, each once: rfc3161-client does not take one twice."""
-    return list(dict.fromkeys(x509.load_pem_x509_certificates(pem)))
+        raise UnavailableError(f"openssl: expected it to run to its end, found {error}") from error
 
 
 def _refused(why: str) -> FixityError:

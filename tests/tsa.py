@@ -33,8 +33,9 @@ DAYS = timedelta(days=20)
 class LocalTsa:
     """An authority in a folder, answering on 127.0.0.1.
 
-    `spoil` changes what it answers. `status` is the HTTP status. One that `drips` sends its header
-    a byte at a time, without end. `chained` answers carry the root as well, out of DER's order.
+    `spoil` changes what it answers. `status` is the HTTP status. `endlessly` is what it sends instead
+    of an answer: once, then again and again, and the pause in seconds. `chained` answers carry the root as well, out of
+    DER's order.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class LocalTsa:
         _write_certificates(folder, datetime.now(UTC) + ends_in)
         self.spoil: Callable[[bytes], bytes] = bytes
         self.status = 200
-        self.drips = False
+        self.endlessly: tuple[bytes, bytes, float] | None = None
         self.chained = False
         self.closing = threading.Event()
         self._lock = threading.Lock()
@@ -91,7 +92,7 @@ class LocalTsa:
             def do_POST(self) -> None:
                 query = self.rfile.read(int(self.headers["Content-Length"]))
                 try:
-                    self._drip() if tsa.drips else self._answer(query)
+                    self._send(*tsa.endlessly) if tsa.endlessly else self._answer(query)
                 except OSError:
                     self.close_connection = True  # the other side has had enough
 
@@ -102,10 +103,10 @@ class LocalTsa:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def _drip(self) -> None:
-                self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
-                while not tsa.closing.wait(0.02):
-                    self.wfile.write(b"a")
+            def _send(self, first: bytes, then: bytes, pause_seconds: float) -> None:
+                self.wfile.write(first)
+                while not tsa.closing.wait(pause_seconds):
+                    self.wfile.write(then)
 
             def log_message(self, *_: object) -> None:
                 pass

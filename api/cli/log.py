@@ -65,7 +65,13 @@ def stamp(context: typer.Context) -> Exit:
             exits.append(exit_of(found))
             row |= {"at": None, "error": f"{found.code}: {found}"}
         else:
-            row |= {"at": found.at.isoformat(), "verified_by": list(found.verified_by)}
+            row |= {
+                "at": found.at.isoformat(),
+                "verified_by": list(found.verified_by),
+                "confirmed": found.confirmed,
+            }
+            if not found.confirmed:
+                exits.append(Exit.AGAIN)
         here.output.record(row, f"{name}: {row['at'] or row['error']}")
     return worst(exits)
 

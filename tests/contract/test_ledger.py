@@ -28,13 +28,27 @@ from evidence_store.ledger.tiles import TileTree
 from evidence_store.ledger_port import Head, NewEvent, TileStore
 from evidence_store.sequencing import Sequencer, proof_of
 from storage.catalog import SqlCatalog
+from storage.ledger.bucket import TileBucket
 from storage.ledger.files import TileFolder, TileMemory
 from tests.ledgers import Ledger
+from tests.seaweedfs import SeaweedServer
 
 
 @pytest.fixture(params=["memory", "folder"])
 def tiles(request: pytest.FixtureRequest, tmp_path: Path) -> TileStore:
     return TileMemory() if request.param == "memory" else TileFolder(tmp_path / "ledger")
+
+
+@pytest.fixture(params=["memory", "folder", pytest.param("s3", marks=pytest.mark.s3)])
+def any_tiles(request: pytest.FixtureRequest, tmp_path: Path) -> TileStore:
+    """The log's files on every adapter, without a log around them."""
+    if request.param != "s3":
+        return TileMemory() if request.param == "memory" else TileFolder(tmp_path / "ledger")
+    server: SeaweedServer = request.getfixturevalue("s3_server")
+    bucket: str = request.getfixturevalue("s3_bucket_name")
+    client = server.client()
+    client.make_bucket(bucket, object_lock=True)
+    return TileBucket(client, bucket)
 
 
 @pytest.fixture
@@ -58,7 +72,8 @@ ITEM = Ern.parse("SI-2026-000001")
 # ------------------------------------------------------------------------- files
 
 
-def test_a_file_of_the_log_is_written_once(tiles: TileStore) -> None:
+def test_a_file_of_the_log_is_written_once(any_tiles: TileStore) -> None:
+    tiles = any_tiles
     tiles.write({"tile/0/000": b"a", "tile/x001/000": b"b"})
     tiles.write({"tile/0/000": b"a"})
     assert tiles.read("tile/0/000") == b"a"
@@ -68,7 +83,8 @@ def test_a_file_of_the_log_is_written_once(tiles: TileStore) -> None:
         tiles.read("tile/0/001")
 
 
-def test_the_checkpoint_is_replaced(tiles: TileStore) -> None:
+def test_the_checkpoint_is_replaced(any_tiles: TileStore) -> None:
+    tiles = any_tiles
     assert tiles.checkpoint() is None
     tiles.publish(b"first")
     tiles.publish(b"second")

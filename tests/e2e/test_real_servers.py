@@ -53,6 +53,21 @@ def test_evidence_goes_in_is_verified_and_comes_out_again(
     remote("init", "--state", "HR", "--authority", "Other", code=2)
 
 
+def test_everything_but_the_keys_is_rebuilt_from_the_bucket(
+    remote: Evidence, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote.ingest(folder)
+    remote("keys", "rotate")
+    root = remote("log", "status").records[0]["root"]
+    assert {path.name for path in remote.home.iterdir()} == {
+        "access", "keys", "secret", "settings.toml"
+    }  # fmt: skip
+    monkeypatch.setenv("EVIDENCE_DATABASE_URL", f"sqlite:///{tmp_path / 'rebuilt.db'}")
+    assert remote("rebuild").records[0]["root"] == root
+    assert remote("verify").summary["match"] == 5
+    assert remote("log", "audit").summary["problems"] == 0
+
+
 def test_no_secret_is_shown_when_a_server_is_away(
     remote: Evidence, folder: Path, s3_server: SeaweedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,20 @@ def test_an_authority_that_is_down_delays_nothing_and_is_asked_again(
     assert evidence("log", "stamp").records[0]["at"]
 
 
+def test_a_stamp_that_one_tool_alone_accepts_is_kept_and_not_relied_on(
+    evidence: Evidence, folder: Path, tsa: LocalTsa, tmp_path: Path
+) -> None:
+    configure(evidence, tsa)
+    tsa.chained = True
+    ern = evidence.ingest(folder / "note.txt").lines[0]["ern"]
+    assert evidence("log", "stamp", code=4).records[0]["confirmed"] is False
+    (kept,) = (evidence.home / "ledger/timestamps").iterdir()
+    assert kept.name.endswith(".unconfirmed")
+    assert not [
+        each for each in exported(evidence, ern, tmp_path / "p.zip") if each["question"] == "stamp"
+    ]
+
+
 def test_a_stamp_that_was_changed_is_refuted(
     evidence: Evidence, folder: Path, tsa: LocalTsa, tmp_path: Path
 ) -> None:

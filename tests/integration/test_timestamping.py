@@ -1,6 +1,7 @@
 """Time-stamps by an authority of our own, and everything that must not pass for one."""
 
 import shutil
+import ssl
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,6 @@ CONTENT = b"log.invalid/test\n5\nAAAA\n\n"
 
 def without_openssl(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    monkeypatch.setenv("PATH", "")
 
 
 def with_openssl(monkeypatch: pytest.MonkeyPatch, program: Path) -> None:
@@ -35,6 +35,20 @@ def script(path: Path, text: str) -> Path:
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o700)
     return path
+
+
+def der(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    if size < 128:
+        return bytes([tag, size]) + content
+    octets = size.to_bytes((size.bit_length() + 7) // 8)
+    return bytes([tag, 128 | len(octets)]) + octets + content
+
+
+def with_status_text(answer: bytes, text: bytes) -> bytes:
+    assert answer[4:9] == b"\x30\x03\x02\x01\x00"  # granted, and no text
+    status = der(0x30, b"\x02\x01\x00" + der(0x30, der(0x0C, text)))
+    return der(0x30, status + answer[9:])
 
 
 @pytest.fixture
@@ -58,6 +72,20 @@ def test_a_stamp_verifies_under_one_of_several_roots(
 ) -> None:
     roots = make_tsa("other").authority.roots + 2 * tsa.authority.roots
     assert verify_stamp(stamp.answer, CONTENT, roots) == stamp.at
+
+
+def test_two_tools_agree_on_a_time_with_fractions(tsa: LocalTsa) -> None:
+    with (tsa.folder / "tsa.cnf").open("a") as config:
+        config.write("clock_precision_digits = 6\n")
+    stamps = [request_stamp(tsa.authority, CONTENT) for _ in range(3)]
+    printed = subprocess.run(
+        ["openssl", "ts", "-reply", "-in", "r.tsr", "-text"],  # noqa: S607
+        cwd=tsa.folder,
+        capture_output=True,
+        check=True,
+    )
+    assert b"." in printed.stdout.partition(b"Time stamp: ")[2].partition(b" GMT")[0]
+    assert all(stamp.confirmed for stamp in stamps)
 
 
 def test_the_environment_does_not_choose_a_proxy(
@@ -167,6 +195,22 @@ def test_what_is_no_stamp_proves_nothing(tsa: LocalTsa, answer: bytes) -> None:
         verify_stamp(answer, CONTENT, tsa.authority.roots)
 
 
+def test_a_stamp_is_small(tsa: LocalTsa, stamp: TimeStamp) -> None:
+    roots = tsa.authority.roots
+    assert verify_stamp(with_status_text(stamp.answer, b"x"), CONTENT, roots) == stamp.at
+    with pytest.raises(FixityError):
+        verify_stamp(with_status_text(stamp.answer, bytes(ANSWER_BYTES_MAX)), CONTENT, roots)
+
+
+def test_a_root_that_makes_the_client_panic_is_refused(tsa: LocalTsa, stamp: TimeStamp) -> None:
+    good = ssl.PEM_cert_to_DER_cert(tsa.authority.roots.decode())
+    name = b"\x0c\x01R"  # a UTF8String, made an INTEGER
+    assert name in good
+    bad = ssl.DER_cert_to_PEM_cert(good.replace(name, b"\x02\x01R")).encode()
+    with pytest.raises(FixityError):
+        verify_stamp(stamp.answer, CONTENT, bad)
+
+
 @pytest.mark.parametrize("roots", [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
 def test_a_stamp_needs_roots(stamp: TimeStamp, roots: bytes) -> None:
     with pytest.raises(FixityError):
@@ -194,13 +238,26 @@ def test_openssl_alone_still_refuses_other_content(tsa: LocalTsa) -> None:
         request_stamp(tsa.authority, CONTENT)
 
 
-def test_without_openssl_a_stamp_is_kept_and_not_relied_on(
-    tsa: LocalTsa, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("there", [False, True])
+def test_what_openssl_did_not_look_at_is_kept_and_not_relied_on(
+    tsa: LocalTsa, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
-    with_openssl(monkeypatch, tsa.folder / "nowhere")
+    if there:
+        with_openssl(monkeypatch, tsa.folder / "does-not-start")
+    else:
+        without_openssl(monkeypatch)
     stamp = request_stamp(tsa.authority, CONTENT)
     assert stamp.verified_by == ("rfc3161-client",)
     assert not stamp.confirmed
+
+
+def test_without_openssl_what_only_openssl_reads_means_try_again(
+    tsa: LocalTsa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tsa.chained = True
+    without_openssl(monkeypatch)
+    with pytest.raises(UnavailableError):
+        request_stamp(tsa.authority, CONTENT)
 
 
 def test_what_openssl_refuses_is_refused_later(
@@ -233,16 +290,8 @@ def test_openssl_in_trouble_says_nothing_against_a_stamp(
 
 def test_the_unsigned_status_cannot_state_the_time(tsa: LocalTsa) -> None:
     tsa.chained = True  # openssl alone reads it
-    text = b"x\nTime stamp: Jan  1 00:00:00 2001 GMT"
-
-    def forge(answer: bytes) -> bytes:
-        assert answer[4:9] == b"\x30\x03\x02\x01\x00"  # granted, and no text
-        texts = b"\x30" + bytes([len(text) + 2]) + b"\x0c" + bytes([len(text)]) + text
-        status = b"\x30" + bytes([len(texts) + 3]) + b"\x02\x01\x00" + texts
-        body = status + answer[9:]
-        return b"\x30\x82" + len(body).to_bytes(2) + body
-
-    tsa.spoil = forge
+    line = b"x\nTime stamp: Jan  1 00:00:00 2001 GMT"
+    tsa.spoil = lambda answer: with_status_text(answer, line)
     stamp = request_stamp(tsa.authority, CONTENT)
     assert stamp.verified_by == ("openssl",)
     assert abs(datetime.now(UTC) - stamp.at) < timedelta(minutes=1)
@@ -279,17 +328,28 @@ def test_an_authority_that_is_not_there_means_try_again(tsa: LocalTsa) -> None:
         request_stamp(nobody, CONTENT)
 
 
-@pytest.mark.parametrize("drips", [False, True])
-def test_an_authority_that_hangs_or_drips_is_left(tsa: LocalTsa, drips: bool) -> None:
-    def hanging(answer: bytes) -> bytes:
-        tsa.closing.wait(20)
-        return answer
+def test_an_authority_that_hangs_is_left(tsa: LocalTsa) -> None:
+    tsa.endlessly = (b"", b"", 0.05)
+    assert seconds_until_unavailable(tsa, timeout_seconds=0.3) < 5
 
-    tsa.spoil, tsa.drips = hanging, drips
+
+def test_an_authority_that_drips_is_left(tsa: LocalTsa) -> None:
+    tsa.endlessly = (b"HTTP/1.0 200 OK\r\nX-Slow: ", b"a", 0.02)
+    assert seconds_until_unavailable(tsa, timeout_seconds=0.3) < 5
+    tsa.endlessly = (b"HTTP/1.0 200 OK\r\n\r\n", b"a", 0.02)
+    assert seconds_until_unavailable(tsa, timeout_seconds=0.3) < 5
+
+
+def test_an_authority_that_floods_is_left_at_once(tsa: LocalTsa) -> None:
+    tsa.endlessly = (b"HTTP/1.0 200 OK\r\n\r\n", bytes(100_000), 0.001)
+    assert seconds_until_unavailable(tsa, timeout_seconds=30) < 5
+
+
+def seconds_until_unavailable(tsa: LocalTsa, *, timeout_seconds: float) -> float:
     began = time.monotonic()
     with pytest.raises(UnavailableError):
-        request_stamp(tsa.authority, CONTENT, timeout_seconds=0.3)
-    assert time.monotonic() - began < 5
+        request_stamp(tsa.authority, CONTENT, timeout_seconds=timeout_seconds)
+    return time.monotonic() - began
 
 
 # ------------------------------------------------------------------- what is asked

@@ -14,6 +14,7 @@ from evidence_store.errors import ProofError
 from evidence_store.ledger.merkle import (
     EMPTY_ROOT,
     SIZE_MAX,
+    Frontier,
     leaf_hash,
     root_of,
     verify_consistency,
@@ -238,3 +239,12 @@ def test_every_tree_follows_from_none_and_from_itself_without_a_proof() -> None:
     verify_consistency(0, 40, EMPTY_ROOT, root, [])
     verify_consistency(40, 40, root, root, [])
     verify_consistency(0, 0, EMPTY_ROOT, EMPTY_ROOT, [])
+
+
+@pytest.mark.parametrize("count", [*range(20), 255, 256, 257])
+def test_a_frontier_has_the_root_of_everything_it_took_in(count: int) -> None:
+    leaves = [leaf_hash(number.to_bytes(2, "big")) for number in range(count)]
+    frontier = Frontier()
+    for each in leaves:
+        frontier.append(each)
+    assert (frontier.root(), frontier.size) == (root_of(leaves), count)

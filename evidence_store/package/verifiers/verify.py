@@ -3,11 +3,12 @@
 
     python verify.py [PACKAGE.zip or FOLDER] [--policy FILE]
 
-Python 3.9 or later and the package "cryptography". Exit code 0: nothing is refuted; 3: something
-is. Formats: RFC 8493 (BagIt), RFC 8785 (JSON), RFC 9162 (tree), C2SP signed-note, tlog-checkpoint,
-tlog-cosignature, tlog-proof, tlog-policy. It is short so that an expert can read all of it.
+Python 3.9 or later and the package "cryptography" (42 or later). Exit code 0: nothing is refuted;
+3: something is. Formats: RFC 8493 (BagIt), RFC 8785 (JSON), RFC 9162 (tree), C2SP signed-note,
+tlog-checkpoint, tlog-cosignature, tlog-proof, tlog-policy. Short, so that an expert can read it all.
 """
 
+import argparse
 import base64
 import hashlib
 import hmac
@@ -17,6 +18,7 @@ import re
 import struct
 import sys
 import zipfile
+from datetime import datetime, timezone
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -27,68 +29,68 @@ except ImportError:  # an older library: said below, never passed over
     MLDSA44PublicKey = None
 
 ED25519, COSIGNATURE, MLDSA = 1, 4, 6
-refuted = []
-unshown = set()
-
+CLOCK_TOLERANCE_SECONDS = 300
+P = 2**255 - 19  # of Ed25519; below, the y of its points of small order: such a key signs anything
+SMALL_ORDER = {0, 1, P - 1, 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+               0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7}
+LIMITS = """Not shown by any of this: that what was stated is true; that all that happened was recorded; that no key was
+revoked elsewhere in the log; and what report.html says, which nobody signed."""
+refuted, unshown = [], set()
 
 class Refuted(Exception):
-    pass
-
+    """What a package says does not hold."""
 
 def need(condition, problem):
     if not condition:
         raise Refuted(problem)
 
+def say(text):
+    """Print a line; nothing in a package can add lines, or move the cursor."""
+    print(str(text).encode("ascii", "backslashreplace").decode().translate({n: "?" for n in (*range(32), 127)}))
 
 def ask(subject, question, *arguments):
-    """Ask one question, and print the answer."""
+    """Ask one question, and print the answer. Whatever goes wrong refutes."""
     try:
-        print("proved   %s: %s" % (subject, question(*arguments)))
-    except (Refuted, KeyError, ValueError, IndexError, TypeError, AttributeError, struct.error) as error:
+        say("proved   %s: %s" % (subject, question(*arguments)))
+    except Exception as error:
         refuted.append(subject)
-        print("REFUTED  %s: %s" % (subject, error or type(error).__name__))
-
+        say("REFUTED  %s: %s" % (subject, error if isinstance(error, Refuted) else repr(error)))
 
 def sha256(content):
     return hashlib.sha256(content).digest()
-
 
 def from_base64(text):
     content = base64.b64decode(text, validate=True)
     need(base64.b64encode(content).decode() == text, "base64 that is not canonical")
     return content
 
-
-def canonical(value):
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-# ------------------------------------------------------------------------- the bag
-
+def parse_canonical(content):
+    value = json.loads(content)
+    again = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    need(again == content and isinstance(value, dict) and value.get("v", 1) == 1, "not canonical JSON of version 1")
+    return value
 
 class Bag:
     def __init__(self, path):
+        self.root, self.zip = path, None
         if os.path.isdir(path):
-            self.zip = None
-            self.root = path
-            self.names = set()
-            for folder, _, files in os.walk(path):
-                for each in files:
-                    self.names.add(os.path.relpath(os.path.join(folder, each), path).replace(os.sep, "/"))
-        else:
-            self.zip = zipfile.ZipFile(path)
-            listed = [each.filename for each in self.zip.infolist() if not each.is_dir()]
-            need(len(set(listed)) == len(listed), "a name stands twice in the zip")
-            need(all(each.startswith("evidence-package/") for each in listed), "a foreign file in the zip")
-            self.names = {each.split("/", 1)[1] for each in listed}
+            found = [os.path.join(folder, file) for folder, _, files in os.walk(path) for file in files]
+            need(not any(map(os.path.islink, found)), "a link in the folder")
+            self.names = {os.path.relpath(each, path).replace(os.sep, "/") for each in found}
+            return
+        self.zip = zipfile.ZipFile(path)
+        members = [each for each in self.zip.infolist() if not each.is_dir()]
+        self.names = {each.filename[len("evidence-package/"):] for each in members}
+        need(len(self.names) == len(members), "a name stands twice in the zip")
+        need(all(each.filename.startswith("evidence-package/") for each in members), "a foreign file in the zip")
+        need(all(each.compress_type == zipfile.ZIP_STORED for each in members), "a compressed file in the zip: unzip it first")
+        need(sum(each.file_size for each in members) < os.path.getsize(path), "a zip that would unfold into more than it is")
 
     def open(self, name):
-        if self.zip is None:
-            return open(os.path.join(self.root, name), "rb")
-        return self.zip.open("evidence-package/" + name)
+        need(name in self.names, name + " is missing")
+        return self.zip.open("evidence-package/" + name) if self.zip else open(os.path.join(self.root, name), "rb")
 
     def read(self, name):
-        need(name in self.names, name + " is missing")
         with self.open(name) as file:
             return file.read()
 
@@ -102,7 +104,6 @@ class Bag:
     def under(self, folder, ending):
         return sorted(n for n in self.names if n.startswith(folder + "/") and n.endswith(ending))
 
-
 def check_bag(bag):
     for manifest, is_ours in (("manifest-sha256.txt", True), ("tagmanifest-sha256.txt", False)):
         listed = dict(reversed(line.split("  ", 1)) for line in bag.read(manifest).decode().splitlines())
@@ -112,200 +113,202 @@ def check_bag(bag):
             need(bag.digest(name) == digest, name + " is not what the manifest says")
     return "%d files are what the manifests say" % len(bag.names)
 
-
-# ------------------------------------------------------------- signatures, checkpoints
-
-
 def vkey(text):
     name, key_id, encoded = text.split("+", 2)
     content = from_base64(encoded)
     need(sha256(name.encode() + b"\n" + content)[:4].hex() == key_id, "a vkey with a wrong ID")
+    need(content[0] in (ED25519, COSIGNATURE, MLDSA), "a vkey of a type that is not known")
+    if content[0] == MLDSA and MLDSA44PublicKey is None:
+        unshown.add("ML-DSA-44 signatures of %s: this version of cryptography does not have ML-DSA" % name)
     return {"name": name, "id": bytes.fromhex(key_id), "type": content[0], "key": content[1:]}
 
-
-def verify_ed25519(public, signature, message):
+def verify(kind, public, signature, message):
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+        kind.from_public_bytes(public).verify(signature, message)
     except InvalidSignature:
         raise Refuted("a signature that is not by the key it names") from None
 
+def verify_ed25519(public, signature, message):
+    y = int.from_bytes(public, "little") & (2**255 - 1)
+    need(y < P and y not in SMALL_ORDER, "a key under which signatures mean nothing")
+    verify(Ed25519PublicKey, public, signature, message)
 
-def parse_note(note):
-    text, _, lines = note.decode().rpartition("\n\n")
-    text += "\n"
-    signatures = []
+def parse_note(content):
+    text, _, lines = content.decode().rpartition("\n\n")
+    note = {"text": text + "\n", "signatures": []}
+    need(lines.endswith("\n"), "a note that is cut short")
     for line in lines[:-1].split("\n"):
         dash, name, encoded = line.split(" ")
-        content = from_base64(encoded)
         need(dash == "\u2014", "no signature line")
-        signatures.append((name, content[:4], content[4:]))
-    origin, size, root = text[:-1].split("\n")
-    need(re.fullmatch("0|[1-9][0-9]*", size), "a size that is no number")
-    return {"text": text, "origin": origin, "size": int(size), "root": from_base64(root), "signatures": signatures}
-
+        note["signatures"].append((name, from_base64(encoded)[:4], from_base64(encoded)[4:]))
+    note["origin"], size, root = text.split("\n")
+    need(re.fullmatch("0|[1-9][0-9]{0,18}", size, re.ASCII), "a size that is no number")
+    note["size"], note["root"] = int(size), from_base64(root)
+    return note
 
 def signed_by(note, key):
-    """Whether the key signed the note; a bad signature by a known key refutes it."""
-    found = False
+    """When the key signed (0 if its type keeps no time); None: it did not, or that cannot be checked here."""
+    times = []
     for name, key_id, value in note["signatures"]:
         if (name, key_id) != (key["name"], key["id"]):
-            continue
+            continue  # others are passed over; a bad one by a known key refutes
         if key["type"] == ED25519:
             verify_ed25519(key["key"], value, note["text"].encode())
+            times.append(0)
+            continue
+        at, value = struct.unpack(">Q", value[:8])[0], value[8:]
+        if key["type"] == COSIGNATURE:
+            verify_ed25519(key["key"], value, ("cosignature/v1\ntime %d\n" % at + note["text"]).encode())
+        elif MLDSA44PublicKey is None:
+            continue
         else:
-            at, value = struct.unpack(">Q", value[:8])[0], value[8:]
-            if key["type"] == COSIGNATURE:
-                verify_ed25519(key["key"], value, ("cosignature/v1\ntime %d\n" % at + note["text"]).encode())
-            elif MLDSA44PublicKey is None:
-                unshown.add("ML-DSA-44 signatures: this version of cryptography does not have it")
-            else:
-                signer, origin = key["name"].encode(), note["origin"].encode()
-                message = b"subtree/v1\n\0" + bytes([len(signer)]) + signer + struct.pack(">Q", at)
-                message += bytes([len(origin)]) + origin + struct.pack(">QQ", 0, note["size"]) + note["root"]
-                try:
-                    MLDSA44PublicKey.from_public_bytes(key["key"]).verify(value, message)
-                except InvalidSignature:
-                    raise Refuted("an ML-DSA signature that is not by the key it names") from None
-        found = True
-    return found
-
+            signer, origin = key["name"].encode(), note["origin"].encode()
+            message = b"subtree/v1\n\0" + bytes([len(signer)]) + signer + struct.pack(">Q", at)
+            message += bytes([len(origin)]) + origin + struct.pack(">QQ", 0, note["size"]) + note["root"]
+            verify(MLDSA44PublicKey, key["key"], value, message)
+        times.append(at)
+    return min(times, default=None)
 
 def parse_policy(text):
-    policy = {"logs": [], "witnesses": {}, "groups": {}, "quorum": "none"}
+    policy = {"logs": [], "witnesses": {}, "groups": {}}
     for words in (line.split() for line in text.splitlines()):
+        known = {*policy["witnesses"], *policy["groups"]}
         if not words or words[0].startswith("#"):
             continue
         if words[0] == "log":
             policy["logs"].append(vkey(words[1]))
-        elif words[0] == "witness":
+        elif words[0] == "witness" and words[1] not in known:
             policy["witnesses"][words[1]] = vkey(words[2])
-        elif words[0] == "group":
-            count = {"any": 1, "all": len(words) - 3}.get(words[2]) or int(words[2])
-            policy["groups"][words[1]] = (count, words[3:])
-        elif words[0] == "quorum":
+        elif words[0] == "group" and words[1] not in known:
+            members = words[3:]
+            count = {"any": 1, "all": len(members)}.get(words[2]) or int(words[2])
+            need(1 <= count <= len(set(members) & known) == len(members), "a group of others than those above it")
+            policy["groups"][words[1]] = (count, members)
+        elif words[0] == "quorum" and "quorum" not in policy and words[1] in known | {"none"}:
             policy["quorum"] = words[1]
         else:
-            raise Refuted("a policy line that is not known: " + words[0])
-    need(policy["logs"], "a policy without a log")
+            raise Refuted("a policy line that cannot be: " + " ".join(words)[:80])
+    need(policy["logs"] and "quorum" in policy, "a policy without a log or a quorum")
     return policy
 
-
-def agrees(policy, name, cosigned):
-    if name in policy["groups"]:
-        count, members = policy["groups"][name]
-        return sum(agrees(policy, each, cosigned) for each in members) >= count
-    return name in cosigned
-
-
 def sealed(policy, content):
+    """The checkpoint in a note, once the policy is satisfied."""
     note = parse_note(content)
     keys = [key for key in policy["logs"] if key["name"] == note["origin"]]
     need(keys, "a checkpoint of a log that is not in the policy")
-    need(all(signed_by(note, key) for key in keys), "a key of the log did not sign the checkpoint")
-    cosigned = {name for name, key in policy["witnesses"].items() if signed_by(note, key)}
-    need(policy["quorum"] == "none" or agrees(policy, policy["quorum"], cosigned), "the quorum did not cosign")
+    keys = [key for key in keys if MLDSA44PublicKey or key["type"] != MLDSA]
+    need(keys and all(signed_by(note, key) is not None for key in keys), "a key of the log did not sign the checkpoint")
+    times = {name: signed_by(note, key) for name, key in policy["witnesses"].items()}
+    note["cosigned"] = {name: at for name, at in times.items() if at is not None}
+    agreeing = {"none", *note["cosigned"]}
+    for name, (count, members) in policy["groups"].items():  # each knows only those above it
+        agreeing.update([name] if sum(each in agreeing for each in members) >= count else [])
+    need(policy["quorum"] in agreeing, "the quorum did not cosign")
     return note
 
-
-# ------------------------------------------------------------------------ the tree
-
-
-def node(left, right):
-    return sha256(b"\x01" + left + right)
-
-
-def check_inclusion(entry, index, size, path, root):
-    need(0 <= index < size, "an index outside of the tree")
-    at, last, found = index, size - 1, sha256(b"\0" + entry)
-    for step in path:
+def climb(at, last, hashes, steps):
+    """RFC 9162, 2.1.3.2 and 2.1.4.2: `hashes` are [old root, new root], or [root] alone."""
+    for step in steps:
         need(last > 0 and len(step) == 32, "a proof that is too long")
         if at & 1 or at == last:
-            found = node(step, found)
+            hashes = [sha256(b"\1" + step + each) for each in hashes]
             while not at & 1 and at:
                 at, last = at >> 1, last >> 1
         else:
-            found = node(found, step)
+            hashes = [*hashes[:-1], sha256(b"\1" + hashes[-1] + step)]
         at, last = at >> 1, last >> 1
-    need(last == 0 and found == root, "a proof that does not lead to the root")
+    need(last == 0, "a proof that is too short")
+    return hashes
 
-
-def check_consistency(size1, size2, root1, root2, path):
-    need(0 < size1 < size2 and path, "sizes or proof that cannot be")
-    steps = ([root1] if size1 & (size1 - 1) == 0 else []) + path
-    at, last = size1 - 1, size2 - 1
+def check_consistency(old, new, path):
+    need(old["origin"] == new["origin"] and 0 < old["size"] < new["size"] and path, "sizes or a proof that cannot be")
+    steps = ([old["root"]] if old["size"] & (old["size"] - 1) == 0 else []) + path
+    at, last = old["size"] - 1, new["size"] - 1
     while at & 1:
         at, last = at >> 1, last >> 1
-    one = two = steps[0]
-    for step in steps[1:]:
-        need(last > 0 and len(step) == 32, "a proof that is too long")
-        if at & 1 or at == last:
-            one, two = node(step, one), node(step, two)
-            while not at & 1 and at:
-                at, last = at >> 1, last >> 1
-        else:
-            two = node(two, step)
-        at, last = at >> 1, last >> 1
-    need(last == 0 and one == root1 and two == root2, "the checkpoint is not the beginning of the newest")
+    roots = climb(at, last, [steps[0], steps[0]], steps[1:])
+    need(roots == [old["root"], new["root"]], "the checkpoint is not the beginning of the newest")
 
+def included(bag, policy, entry, path):
+    """The entry's index and its checkpoint, once the proof holds and the checkpoint is the one enclosed."""
+    head, _, content = bag.read(path).partition(b"\n\n")
+    magic, *lines = head.decode().split("\n")
+    need(magic == "c2sp.org/tlog-proof@v1", "no proof")
+    lines = lines[1:] if lines[0].startswith("extra ") else lines
+    index = int(re.fullmatch("index (0|[1-9][0-9]{0,18})", lines[0], re.ASCII)[1])
+    note = sealed(policy, content)
+    enclosed = parse_note(bag.read("data/checkpoints/%012d.note" % note["size"]))
+    need(note["text"] == enclosed["text"], "two roots for one size: the log was forked")
+    need(index < note["size"], "an index outside of the tree")
+    found = climb(index, note["size"] - 1, [sha256(b"\0" + entry)], [from_base64(each) for each in lines[1:]])
+    need(found == [note["root"]], "a proof that does not lead to the root")
+    return index, note
 
-def included(policy, entry, proof):
-    """The entry's index and the checkpoint, once the proof holds."""
-    head, _, note = proof.partition(b"\n\n")
-    lines = head.decode().split("\n")
-    need(lines[0] == "c2sp.org/tlog-proof@v1", "no proof")
-    lines = [line for line in lines[1:] if not line.startswith("extra ")]
-    index = int(re.fullmatch("index (0|[1-9][0-9]*)", lines[0])[1])
-    checkpoint = sealed(policy, note)
-    check_inclusion(entry, index, checkpoint["size"], [from_base64(h) for h in lines[1:]], checkpoint["root"])
-    return index, checkpoint
+def check_checkpoint(bag, policy, path, newest):
+    note = sealed(policy, bag.read(path))
+    need(path == "data/checkpoints/%012d.note" % note["size"], "it is of another size")
+    if note["size"] != newest["size"]:
+        proof = bag.read(path[:-5] + "-%012d.consistency" % newest["size"]).decode().split()
+        check_consistency(note, newest, [from_base64(each) for each in proof])
+    return "size %d, signed and consistent; cosigned by %s" % (note["size"], ", ".join(note["cosigned"]) or "no witness")
 
-
-# -------------------------------------------------------------------- keys, events
-
-
-def check_control(bag, policy, path, keys):
+def check_control(bag, policy, path, keys, root):
     content = bag.read(path)
-    index, checkpoint = included(policy, b"\x02" + content, bag.read(path[:-4] + "tlog-proof"))
+    index, checkpoint = included(bag, policy, b"\x02" + content, path[:-4] + "tlog-proof")
     need(path == "data/control/%012d.json" % index, "it stands elsewhere in the log")
-    entry = json.loads(content)
+    entry = parse_canonical(content)
     body, sigs = entry["body"], {each["kid"]: from_base64(each["sig"]) for each in entry["sigs"]}
-    need(canonical(entry) == content and body["log"] == checkpoint["origin"], "not canonical, or of another log")
-    if body["entry"] == "genesis":
-        need(index == 0, "a genesis that is not the first entry")
-        kid, public = body["root"]["kid"], from_base64(body["root"]["public"])
-        keys["root"] = (kid, public)
-    root, root_public = keys["root"]
-    message = b"evidence-control/v1\n" + canonical(body)
-    verify_ed25519(root_public, sigs[root], message)
-    if body["entry"] == "genesis":
-        return "%s founded the log" % root
+    need(body["log"] == checkpoint["origin"] and body["v"] == 1, "of another log or version")
+    if index == 0:
+        need(body["entry"] == "genesis", "the first entry is no genesis")
+        root.update(kid=body["root"]["kid"], public=from_base64(body["root"]["public"]))
+    need(root, "the log's first entry is missing")
+    message = b"evidence-control/v1\n" + content[len(b'{"body":'):content.index(b',"sigs":[')]
+    verify_ed25519(root["public"], sigs[root["kid"]], message)
+    if index == 0:
+        return "%s founded the log" % root["kid"]
+    kid = body["kid"]
     if body["entry"] == "revocation":
-        public, start, _ = keys[body["kid"]]
-        keys[body["kid"]] = (public, start, body["from"])
-        return "%s does not count from %d on" % (body["kid"], body["from"])
+        public, start, end = keys[kid]
+        keys[kid] = (public, start, min(body["from"], body["from"] if end is None else end))
+        return "%s does not count from %d on" % (kid, keys[kid][2])
+    need(body["entry"] == "key" and kid not in keys and kid != root["kid"], "no registration of a new key")
     public = from_base64(body["public"])
-    verify_ed25519(public, sigs[body["kid"]], message)
-    keys[body["kid"]] = (public, index, None)
-    return "%s is registered at %d" % (body["kid"], index)
+    verify_ed25519(public, sigs[kid], message)
+    keys[kid] = (public, index, None)
+    return "%s is registered at %d" % (kid, index)
 
+def check_time(bag, policy, event, index, checkpoint):
+    """Between which times it was recorded, as the witnesses have it; and what it says itself."""
+    said = datetime.strptime(event["at"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
+    since, until, anchor = None, min(checkpoint["cosigned"].values(), default=None), event["anchor"]
+    if anchor is not None:
+        need(anchor["size"] <= index, "its anchor comes after it")
+        path = "data/checkpoints/%012d.note" % anchor["size"]
+        if path in bag.names:
+            note = sealed(policy, bag.read(path))
+            need(note["root"].hex() == anchor["root"], "its anchor is not a checkpoint of the log")
+            since = min(note["cosigned"].values(), default=None)
+    need(since is None or said >= since - CLOCK_TOLERANCE_SECONDS, "dated back: it holds what was not there yet")
+    need(until is None or said <= until + CLOCK_TOLERANCE_SECONDS, "dated forward: it was in the log before")
+    words = [datetime.fromtimestamp(t, timezone.utc).isoformat() if t else "a time that is not shown" for t in (since, until)]
+    return "after %s, before %s" % tuple(words)
 
 def check_event(bag, policy, keys, ern, path, chain, versions):
     body, signature = bag.read(path), bag.read(path[:-4] + "sig")
-    event = json.loads(body)
-    need(canonical(event) == body, "not canonical")
+    event = parse_canonical(body)
     item_key = bytes.fromhex(bag.read("data/items/%s/item.key" % ern).decode().strip())
     public, start, end = keys[event["by"]]
     verify_ed25519(public, signature, b"evidence-event/v1\n" + body)
     commitment = sha256(b"evidence-leaf/v1\n" + struct.pack(">I", len(body)) + body + signature)
     tag = hmac.new(item_key, b"evidence-tag/v1\n" + struct.pack(">Q", event["seq"]), "sha256").digest()
-    index, checkpoint = included(policy, b"\x01" + tag + commitment, bag.read(path[:-4] + "tlog-proof"))
+    index, checkpoint = included(bag, policy, b"\x01" + tag + commitment, path[:-4] + "tlog-proof")
     need(event["log"] == checkpoint["origin"], "an event of another log")
-    need("data/checkpoints/%012d.note" % checkpoint["size"] in bag.names, "its checkpoint is not in the package")
     need(start < index and (end is None or index < end), "its key does not count at its place in the log")
-    need(event["anchor"] is None or event["anchor"]["size"] <= index, "its anchor comes after it")
     need((event["item"], event["seq"]) == (ern, len(chain) + 1), "gap in the item's chain")
     need(event["prev"] == (chain[-1][0] if chain else None), "gap in the item's chain")
     need(path.endswith("/%06d.json" % event["seq"]), "another number than its name")
+    times = check_time(bag, policy, event, index, checkpoint)
     if path[:-4] + "disclosed" in bag.names:
         for line in bag.read(path[:-4] + "disclosed").decode().split():
             digest = base64.urlsafe_b64encode(sha256(line.encode())).decode().rstrip("=")
@@ -314,78 +317,64 @@ def check_event(bag, policy, keys, ern, path, chain, versions):
     if event["act"] in ("registered", "version_added"):
         for each in event["data"].get("measured", []):
             versions.setdefault(each["version"], (event["data"].get("type", "original"), each["sha256"]))
-    return "%s by %s, entry %d of %d" % (event["act"], event["by"], index, checkpoint["size"])
-
+    return "%s by %s, entry %d of %d, %s" % (event["act"], event["by"], index, checkpoint["size"], times)
 
 def check_closed(chain):
     need(chain and chain[-1][1] == "exported", "the chain is not closed by its export: its end is missing")
     return "%d events, the last one closes the chain" % len(chain)
 
-
 def check_version(bag, path, ern, versions):
     kind, digest = versions[int(path.rsplit("/", 1)[1].split("-")[0])]
     need(bag.digest(path) == digest, "the bytes are not those that were measured")
-    return "%s of %s, sha256 %s" % (kind.replace("_", " "), ern, digest)
-
-
-def check_checkpoint(bag, policy, path, newest):
-    note = sealed(policy, bag.read(path))
-    need(path == "data/checkpoints/%012d.note" % note["size"], "it is of another size")
-    if note["size"] != newest["size"]:
-        proof = bag.read(path[:-5] + "-%012d.consistency" % newest["size"]).decode().split()
-        check_consistency(note["size"], newest["size"], note["root"], newest["root"], list(map(from_base64, proof)))
-    return "size %d, signed and consistent" % note["size"]
-
-
-def check_item(bag, policy, keys, ern):
-    chain, versions = [], {}
-    for path in bag.under("data/items/%s/events" % ern, ".json"):
-        ask(path, check_event, bag, policy, keys, ern, path, chain, versions)
-    ask(ern, check_closed, chain)
-    for path in bag.under("data/items/%s/versions" % ern, ""):
-        ask(path, check_version, bag, path, ern, versions)
-
+    same = [number for number in sorted(versions) if versions[number][0] == kind]
+    name = kind if kind == "original" else "%s version %s%02d" % (
+        kind.replace("_", " "), kind[0].upper(), 1 + [versions[number][1] for number in same].index(digest))
+    return "%s of %s, sha256 %s" % (name, ern, digest)
 
 def check_all(bag, policy):
-    ask("bag", check_bag, bag)
     notes = bag.under("data/checkpoints", ".note")
+    need(notes, "a package without a checkpoint")
     newest = parse_note(bag.read(notes[-1]))
     for path in notes:
         ask(path, check_checkpoint, bag, policy, path, newest)
-    keys = {}
+    keys, root = {}, {}
     for path in bag.under("data/control", ".json"):
-        ask(path, check_control, bag, policy, path, keys)
+        ask(path, check_control, bag, policy, path, keys, root)
     erns = sorted({name.split("/")[2] for name in bag.names if name.startswith("data/items/")})
-    need(erns, "a package without items")
+    about = json.loads(bag.read("data/package.json"))
     for ern in erns:
-        check_item(bag, policy, keys, ern)
-    return "it was read to the end"
+        chain, versions = [], {}
+        for path in bag.under("data/items/%s/events" % ern, ".json"):
+            ask(path, check_event, bag, policy, keys, ern, path, chain, versions)
+        ask(ern, check_closed, chain)
+        for path in bag.under("data/items/%s/versions" % ern, ""):
+            ask(path, check_version, bag, path, ern, versions)
+    need(about["format"] == "evidence-package/v1", "another format than evidence-package/v1")
+    need(erns and erns == sorted(about["items"]), "other items than package.json lists")
+    return "it holds the %d items that it lists" % len(erns)
 
-
-def main(arguments):
-    own = None
-    if "--policy" in arguments:
-        at = arguments.index("--policy")
-        with open(arguments[at + 1], encoding="utf-8") as file:
-            own = file.read()
-        del arguments[at : at + 2]
+def main():
+    parser = argparse.ArgumentParser(description="Checks an evidence package.")
+    parser.add_argument("package", nargs="?", default=os.path.dirname(os.path.abspath(__file__)))
+    parser.add_argument("--policy", type=argparse.FileType("r", encoding="utf-8"), help="which log you trust (tlog-policy)")
+    given = parser.parse_args()
     try:
-        bag = Bag(arguments[0] if arguments else os.path.dirname(os.path.abspath(__file__)))
-        policy = parse_policy(own or bag.read("data/policy.txt").decode())
-    except (Refuted, OSError, ValueError, zipfile.BadZipFile) as error:
-        print("REFUTED  package: %s" % error)
+        bag = Bag(given.package)
+        policy = parse_policy(given.policy.read() if given.policy else bag.read("data/policy.txt").decode())
+    except Exception as error:
+        say("REFUTED  package: %r" % error)
         return 3
-    if own is None:
-        unshown.add("that this is the right log: the policy came with the package; use --policy")
+    if given.policy is None:
+        unshown.add("that this is the right log: the policy comes with the package; use --policy")
     if bag.under("data/timestamps", ".tsr"):
         unshown.add("the time-stamps: check them with openssl ts -verify")
+    ask("bag", check_bag, bag)
     ask("package", check_all, bag, policy)
     for each in sorted(unshown):
-        print("not shown: " + each)
-    print("Not shown by any of this: that what was stated is true, or that all that happened was recorded.")
-    print("%d refuted" % len(refuted) if refuted else "Nothing is refuted.")
+        say("not shown: " + each)
+    print(LIMITS)
+    say("%d refuted" % len(refuted) if refuted else "Nothing is refuted.")
     return 3 if refuted else 0
 
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
