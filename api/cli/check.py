@@ -17,6 +17,7 @@ from evidence_store.attestation import Attestation, attestation
 from evidence_store.digest import Fingerprint, Fingerprinter
 from evidence_store.errors import EvidenceError, ProofError
 from evidence_store.identifiers import Ern
+from evidence_store.item import VersionType
 from evidence_store.ledger.policy import Policy
 from evidence_store.ports import CatalogReader
 from evidence_store.verification import Comparison, Outcome, Verdict, compare
@@ -145,8 +146,13 @@ def _text(file: Path, comparison: Comparison) -> str:
     verdict, version = comparison.verdict, comparison.version
     what = verdict.outcome.value.upper().replace("_", " ")
     if verdict.outcome is Outcome.MATCH and version is not None:
-        return f"{what}  {file} is {version.ern} version {version.number} ({version.type})"
+        name = "the original" if version.number == 1 else f"{_words(version.type)} version"
+        return f"{what}  {file} is {name} of {version.ern} (version {version.number})"
     return f"{what}  {file}  {verdict.reason}"
+
+
+def _words(kind: VersionType) -> str:
+    return kind.value.replace("_", " ")
 
 
 def add_to(app: typer.Typer) -> None:
