@@ -124,7 +124,7 @@ class Court:
             control.revocation(self.origin, kid, from_index, "lost", ROOT_KEY, self.keys.sign)
         )
 
-    def act(
+    def act(  # noqa: PLR0913 - one parameter for each thing that an act can say
         self,
         ern: Ern,
         act: str,
