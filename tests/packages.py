@@ -83,7 +83,6 @@ class Court:
     chance: Chance = field(default_factory=Chance)
     origin: str = ORIGIN
     now: datetime = START
-    history: bytes = b""  # another one makes another log under the same keys
     entries: list[bytes] = field(default_factory=list)
     controls: dict[int, ControlEntry] = field(default_factory=dict)
     stories: dict[Ern, Story] = field(default_factory=dict)
@@ -124,7 +123,7 @@ class Court:
             control.revocation(self.origin, kid, from_index, "lost", ROOT_KEY, self.keys.sign)
         )
 
-    def act(  # noqa: PLR0913 - one parameter for each thing that an act can say
+    def act(
         self,
         ern: Ern,
         act: str,
@@ -133,7 +132,6 @@ class Court:
         by: KeyId = POLICE,
         at: datetime | None = None,
         anchor: Anchor | None = None,
-        anchored: bool = True,
         seq: int | None = None,
         signer: KeyId | None = None,
     ) -> SignedEvent:
@@ -141,7 +139,7 @@ class Court:
         self.now += MINUTE
         story = self.stories.setdefault(ern, Story(self.chance(32)))
         head = story.events[-1][0].commitment if story.events else None
-        newest = self.notes[max(self.notes)] if self.notes and anchored else None
+        newest = self.notes[max(self.notes)] if self.notes else None
         if newest is not None and anchor is None:
             checkpoint = Checkpoint.of(newest)
             anchor = Anchor(checkpoint.size, checkpoint.root)
@@ -246,9 +244,9 @@ def court() -> Court:
     return found
 
 
-def told() -> Court:
-    """A video with a redacted version and an exhibit, exported, each step sealed on the way."""
-    found = court()
+def told(found: Court | None = None) -> Court:
+    """A video with a redacted version and an exhibit, each step sealed on the way."""
+    found = found or court()
     found.version(VIDEO, 1, ORIGINAL)
     found.act(KNIFE, "registered", {"case": "SI-CASE-0001", "kind": "physical", "seals": ["A-1"]})
     found.seal()

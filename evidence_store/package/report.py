@@ -1,17 +1,19 @@
 """The custody report: what a package holds, on paper, for a person who reads no JSON.
 
 One page of HTML without script or anything from outside; every word from the events is
-escaped. It tells what the events say and proves nothing itself: the verifiers do.
+escaped. It tells what the events say and proves nothing itself: the verifiers do, and what
+they found is told too where it is given.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from evidence_store.custody.act import Act
 from evidence_store.custody.timeline import History
 from evidence_store.digest import Fingerprint
 from evidence_store.identifiers import Ern
-from evidence_store.package.findings import LIMITS
+from evidence_store.package.findings import LIMITS, Finding
 
 _STYLE = """
 @page { size: A4; margin: 18mm }
@@ -43,9 +45,11 @@ class ItemStory:
     versions: tuple[ShownVersion, ...]
 
 
-def report_page(about: Mapping[str, object], items: Sequence[ItemStory]) -> bytes:
-    """The report."""
-    body = "".join(map(_item, items))
+def report_page(
+    about: Mapping[str, object], items: Sequence[ItemStory], findings: Sequence[Finding] = ()
+) -> bytes:
+    """The report. `findings` are those of whoever verified the package; none when it is made."""
+    body = "".join(map(_item, items)) + _found(findings)
     limits = "".join(f"<li>{escape(each)}</li>" for each in LIMITS)
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Custody report</title>'
@@ -58,6 +62,20 @@ def report_page(about: Mapping[str, object], items: Sequence[ItemStory]) -> byte
     return page.encode()
 
 
+def _found(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return ""
+    rows = "".join(
+        f"<tr><td>{_words(each.outcome)}</td><td>{escape(each.question)}</td>"
+        f"<td>{escape(each.subject)}</td><td>{escape(each.detail)}</td></tr>"
+        for each in findings
+    )
+    return (
+        "<h2>What verification found</h2><table><tr><th>Answer</th><th>Question</th><th>Of</th>"
+        f"<th></th></tr>{rows}</table>"
+    )
+
+
 def _item(story: ItemStory) -> str:
     rows = "".join(
         f"<tr><td>{row.act.seq}</td>"
@@ -65,7 +83,7 @@ def _item(story: ItemStory) -> str:
         f"{' (late)' if row.late else ''}</td>"
         f"<td>{_words(row.act.type)}</td><td>{escape(str(row.act.by))}</td>"
         f"<td>{_words(row.state or 'unknown')}, with {escape(str(row.custodian or 'nobody'))}</td>"
-        f"<td>{_told(row.act.private)}</td></tr>"
+        f"<td>{_seals(row.act)}{_told(row.act.private)}</td></tr>"
         for row in story.history.rows
     )
     gaps = "".join(
@@ -92,6 +110,14 @@ def _versions(versions: Sequence[ShownVersion]) -> str:
         "<table><tr><th>Version</th><th>Kind</th><th>Bytes</th><th>SHA-256</th><th></th></tr>"
         f"{rows}</table>"
     )
+
+
+def _seals(act: Act) -> str:
+    numbers, check = act.texts("seals"), act.data.get("check")
+    if not numbers:
+        return ""
+    found = f", found {_words(str(check))}" if check else ""
+    return f"seals {escape(', '.join(numbers))}{found}; "
 
 
 def _told(private: Mapping[str, object]) -> str:

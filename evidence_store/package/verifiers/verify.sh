@@ -85,6 +85,7 @@ signed() { # control entry, key ID, public key in base64: whether that key signe
 }
 id='[A-Z]{2}/[a-z0-9-]+/[0-9]+'; rootkey=; : > "$tmp/keys"; : > "$tmp/revoked"
 for file in data/control/*.json; do
+  [ -f "$file" ] || refuse "the log's first entry is missing"
   (printf '\002'; cat "$file") > "$tmp/leaf"
   included "$tmp/leaf" "${file%.json}.tlog-proof"
   [ "$(printf 'data/control/%012d.json' "$index")" = "$file" ] && [ "$(wc -l < "$file")" -eq 0 ] || refuse "$file: it stands elsewhere in the log"
@@ -112,8 +113,10 @@ echo "proved   $(wc -l < "$tmp/keys") signing keys are registered in the log"
 
 # ---- items
 for item in data/items/*/; do
+  [ -f "$item/item.key" ] || refuse "$item: its key is missing"
   ern=$(basename "$item"); key=$(tr -d '\n' < "$item/item.key"); seq=0; prev=null; act=; : > "$tmp/measured"
   for file in "$item"events/*.json; do
+    [ -f "$file" ] || refuse "$ern: no events"
     seq=$((seq + 1)); stem=${file%.json}; number=
     [ "$(wc -l < "$file")" -eq 0 ] && read -r act by name log before number <<END
 $(sed -nE "s#^\{\"_sd\":\[[^]]*\],\"_sd_alg\":\"sha-256\",\"act\":\"([a-z_]+)\",\"anchor\":(null|\{[^}]*\}),\"at\":\"[^\"]*\",\"by\":\"($id)\",\"data\":\{.*\},\

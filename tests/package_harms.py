@@ -1,0 +1,475 @@
+"""Packages that no court may accept: each does one wrong thing, and is sound in all else.
+
+Manifests are made anew over the harm, or they alone would tell. `Harm.question` is the one that
+must be refuted; `by` are the verifiers that cover it.
+"""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from evidence_store.canonical import canonical
+from evidence_store.ledger.checkpoint import Checkpoint
+from evidence_store.ledger.control import ControlEntry
+from evidence_store.ledger.event import Anchor
+from evidence_store.ledger.proof import LogProof
+from evidence_store.package import layout
+from evidence_store.package.findings import Question
+from tests.packages import (
+    KNIFE,
+    REDACTED,
+    ROOT_KEY,
+    STRANGER,
+    VIDEO,
+    Made,
+    closed,
+    court,
+    told,
+)
+from tests.signing import LABORATORY, POLICE
+
+OURS, PY, SH = "ours", "verify.py", "verify.sh"
+ALL, LARGER = (OURS, PY, SH), (OURS, PY)
+
+
+@dataclass(frozen=True)
+class Harm:
+    """A package that is wrong in one thing."""
+
+    build: Callable[[], Made]
+    question: Question
+    by: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.build.__name__
+
+
+HARMS: list[Harm] = []
+
+
+def harm(
+    question: Question, by: tuple[str, ...] = ALL
+) -> Callable[[Callable[[], Made]], Callable[[], Made]]:
+    def enter(build: Callable[[], Made]) -> Callable[[], Made]:
+        HARMS.append(Harm(build, question, by))
+        return build
+
+    return enter
+
+
+# ------------------------------------------------------ by whoever has the package
+
+
+@harm(Question.CONTENT)
+def a_byte_of_the_content_is_changed() -> Made:
+    made = closed(told())
+    made.flip(layout.version_path(VIDEO, 1, "original"), 1000)
+    return made
+
+
+@harm(Question.CONTENT)
+def a_redacted_copy_is_passed_off_as_the_original() -> Made:
+    made = closed(told())
+    made.files[layout.version_path(VIDEO, 1, "original")] = REDACTED
+    return made
+
+
+@harm(Question.SIGNATURE)
+def a_field_of_an_event_is_changed() -> Made:
+    made = closed(told())
+    path = made.events()[0] + ".json"
+    made.files[path] = made.files[path].replace(b"SI-CASE-0001", b"SI-CASE-0002")
+    return made
+
+
+@harm(Question.SIGNATURE)
+def an_event_is_no_json_any_more() -> Made:
+    made = closed(told())
+    made.flip(made.events()[1] + ".json", 0)
+    return made
+
+
+@harm(Question.SIGNATURE)
+def a_byte_of_a_signature_is_changed() -> Made:
+    made = closed(told())
+    made.flip(made.events()[1] + ".sig")
+    return made
+
+
+@harm(Question.CHAIN)
+def the_first_event_is_dropped() -> Made:
+    made = closed(told())
+    made.drop(made.events()[0])
+    return made
+
+
+@harm(Question.CHAIN)
+def an_event_is_dropped() -> Made:
+    made = closed(told())
+    made.drop(made.events(KNIFE)[1])
+    return made
+
+
+@harm(Question.CHAIN)
+def the_last_event_is_dropped() -> Made:
+    made = closed(told())
+    made.drop(made.events()[-1])
+    return made
+
+
+@harm(Question.CHAIN)
+def all_events_are_dropped() -> Made:
+    made = closed(told())
+    for stem in made.events():
+        made.drop(stem)
+    return made
+
+
+@harm(Question.BAG, LARGER)
+def an_item_that_is_listed_is_dropped() -> Made:
+    made = closed(told())
+    for name in [each for each in made.files if str(KNIFE) in each]:
+        del made.files[name]
+    return made
+
+
+@harm(Question.BAG, LARGER)
+def it_is_of_another_format() -> Made:
+    made = closed(told())
+    made.files[layout.ABOUT] = made.files[layout.ABOUT].replace(b"/v1", b"/v9")
+    return made
+
+
+@harm(Question.DISCLOSURE, LARGER)
+def a_disclosure_is_changed() -> Made:
+    made = closed(told())
+    text = base64.urlsafe_b64encode(b'["x","place","Elsewhere"]').rstrip(b"=")
+    made.files[made.events()[0] + ".disclosed"] = text + b"\n"
+    return made
+
+
+@harm(Question.INCLUSION)
+def the_item_key_is_another() -> Made:
+    made = closed(told())
+    made.files[layout.key_path(VIDEO)] = b"00" * 32 + b"\n"
+    return made
+
+
+def proof_of(made: Made) -> tuple[str, LogProof]:
+    path = made.events()[-1] + ".tlog-proof"
+    return path, LogProof.parse(made.files[path])
+
+
+@harm(Question.INCLUSION)
+def the_proof_is_of_another_leaf() -> Made:
+    made = closed(told())
+    one, other = (stem + ".tlog-proof" for stem in made.events()[:2])
+    made.files[one] = made.files[other]
+    return made
+
+
+@harm(Question.INCLUSION)
+def the_proof_is_too_short() -> Made:
+    made = closed(told())
+    path, proof = proof_of(made)
+    made.files[path] = str(LogProof(proof.index, proof.hashes[:-1], proof.note)).encode()
+    return made
+
+
+@harm(Question.INCLUSION)
+def the_proof_is_too_long() -> Made:
+    made = closed(told())
+    path, proof = proof_of(made)
+    hashes = (*proof.hashes, *[proof.hashes[-1]] * 3)
+    made.files[path] = str(LogProof(proof.index, hashes, proof.note)).encode()
+    return made
+
+
+@harm(Question.INCLUSION)
+def the_proof_is_empty() -> Made:
+    made = closed(told())
+    path, proof = proof_of(made)
+    made.files[path] = str(LogProof(proof.index, (), proof.note)).encode()
+    return made
+
+
+@harm(Question.INCLUSION)
+def the_proof_has_another_index() -> Made:
+    made = closed(told())
+    path, proof = proof_of(made)
+    made.files[path] = str(LogProof(proof.index - 1, proof.hashes, proof.note)).encode()
+    return made
+
+
+@harm(Question.INCLUSION)
+def the_index_is_spelled_as_an_octal_number() -> Made:
+    made = closed(told())
+    path, proof = proof_of(made)
+    content = str(proof).replace(f"index {proof.index}", f"index 0{proof.index:o}")
+    made.files[path] = content.encode()
+    return made
+
+
+@harm(Question.INCLUSION)
+def the_checkpoint_in_a_proof_has_another_size() -> Made:
+    made = closed(told())
+    path, proof = proof_of(made)
+    size = Checkpoint.of(proof.note).size
+    made.files[path] = str(proof).replace(f"\n{size}\n", f"\n{size + 1}\n").encode()
+    return made
+
+
+@harm(Question.INCLUSION)
+def the_checkpoint_in_a_proof_is_of_another_log() -> Made:
+    made = closed(told())
+    path, proof = proof_of(made)
+    made.files[path] = str(proof).replace("si/package", "si/packagf").encode()
+    return made
+
+
+@harm(Question.INCLUSION)
+def the_checkpoint_in_a_proof_is_signed_by_nobody_known() -> Made:
+    made = closed(told())
+    path, proof = proof_of(made)
+    text = str(proof)
+    for line in map(str, proof.note.signatures):
+        text = text.replace(line, line.replace(".invalid", ".unknown"))
+    made.files[path] = text.encode()
+    return made
+
+
+@harm(Question.INCLUSION)
+def the_checkpoint_of_a_proof_is_not_enclosed() -> Made:
+    made = closed(told())
+    del made.files[layout.checkpoint_path(5)]
+    del made.files[layout.consistency_path(5, 10)]
+    return made
+
+
+@harm(Question.KEYS)
+def the_first_entry_of_the_log_is_dropped() -> Made:
+    made = closed(told())
+    made.drop(layout.control_path(0, "json").removesuffix(".json"))
+    return made
+
+
+@harm(Question.SIGNATURE)
+def the_registration_of_the_key_is_dropped() -> Made:
+    made = closed(told())
+    made.drop(layout.control_path(1, "json").removesuffix(".json"))
+    return made
+
+
+@harm(Question.KEYS)
+def a_registration_is_changed() -> Made:
+    made = closed(told())
+    path = layout.control_path(1, "json")
+    made.files[path] = made.files[path].replace(b"An office", b"My office")
+    return made
+
+
+@harm(Question.CHECKPOINT, LARGER)
+def the_consistency_of_two_checkpoints_is_not_proved() -> Made:
+    made = closed(told())
+    path = layout.consistency_path(5, 10)
+    lines = made.files[path].splitlines(keepends=True)
+    made.files[path] = b"".join(reversed(lines))
+    return made
+
+
+# -------------------------------------------------- by somebody within the authority
+
+
+@harm(Question.SIGNATURE)
+def an_event_is_signed_by_a_stranger() -> Made:
+    found = told()
+    found.act(VIDEO, "verified_match", signer=STRANGER)
+    return closed(found)
+
+
+@harm(Question.SIGNATURE)
+def an_event_is_by_a_key_that_nobody_registered() -> Made:
+    found = told()
+    found.act(VIDEO, "verified_match", by=STRANGER)
+    return closed(found)
+
+
+@harm(Question.SIGNATURE)
+def an_event_is_signed_by_the_root_key() -> Made:
+    found = told()
+    found.act(VIDEO, "verified_match", by=ROOT_KEY)
+    return closed(found)
+
+
+@harm(Question.KEYS)
+def a_key_is_registered_after_the_event() -> Made:
+    found = told()
+    found.act(VIDEO, "verified_match", by=STRANGER)
+    found.register(STRANGER)
+    return closed(found)
+
+
+@harm(Question.KEYS)
+def a_key_was_revoked_before_the_event() -> Made:
+    found = told()
+    found.register(STRANGER)
+    found.revoke(STRANGER, len(found.entries))
+    found.act(VIDEO, "verified_match", by=STRANGER)
+    return closed(found)
+
+
+@harm(Question.KEYS)
+def a_key_is_revoked_afterwards_from_before_the_event() -> Made:
+    found = told()
+    found.register(STRANGER)
+    found.act(VIDEO, "verified_match", by=STRANGER)
+    found.revoke(STRANGER, len(found.entries) - 1)
+    return closed(found)
+
+
+@harm(Question.KEYS)
+def a_second_revocation_gives_a_key_more_time() -> Made:
+    found = told()
+    found.register(STRANGER)
+    found.revoke(STRANGER, len(found.entries))
+    found.act(VIDEO, "verified_match", by=STRANGER)
+    found.revoke(STRANGER, 1000)
+    return closed(found)
+
+
+@harm(Question.KEYS)
+def a_revoked_key_is_registered_anew() -> Made:
+    found = told()
+    found.revoke(LABORATORY, len(found.entries))
+    found.register(LABORATORY)
+    return closed(found)
+
+
+@harm(Question.KEYS)
+def a_key_is_not_registered_by_the_root() -> Made:
+    found = told()
+    found.register(STRANGER, signers=(POLICE,))
+    return closed(found)
+
+
+@harm(Question.KEYS)
+def a_key_is_registered_that_its_owner_does_not_have() -> Made:
+    found = told()
+    found.register(STRANGER)
+    index = max(found.controls)
+    entry = found.controls[index]
+    only_root = {ROOT_KEY: entry.signatures[ROOT_KEY]}
+    found.controls[index] = ControlEntry(entry.body, only_root)
+    found.entries[index] = found.controls[index].encode()
+    return closed(found)
+
+
+@harm(Question.KEYS)
+def the_log_begins_a_second_time() -> Made:
+    found = told()
+    found.enter(found.controls[0])
+    return closed(found)
+
+
+@harm(Question.KEYS)
+def an_entry_is_of_a_kind_that_nobody_knows() -> Made:
+    found = told()
+    entry = found.controls[1]
+    body = {**entry.body, "entry": "keys", "kid": str(STRANGER)}
+    message = b"evidence-control/v1\n" + canonical(body)
+    signatures = {kid: found.keys.sign(kid, message) for kid in (ROOT_KEY, STRANGER)}
+    found.enter(ControlEntry(body, signatures))
+    return closed(found)
+
+
+@harm(Question.TIME, LARGER)
+def an_event_is_dated_back() -> Made:
+    found = told()
+    found.act(KNIFE, "verified_match", at=found.now - timedelta(days=365))
+    return closed(found)
+
+
+@harm(Question.TIME, LARGER)
+def an_event_is_dated_forward() -> Made:
+    found = told()
+    found.act(KNIFE, "verified_match", at=found.now + timedelta(days=365))
+    return closed(found)
+
+
+@harm(Question.TIME, LARGER)
+def an_anchor_comes_after_the_event() -> Made:
+    found = told()
+    found.act(VIDEO, "verified_match", anchor=Anchor(1000, b"\x01" * 32))
+    return closed(found)
+
+
+@harm(Question.TIME, LARGER)
+def an_anchor_is_made_up() -> Made:
+    found = told()
+    found.act(VIDEO, "verified_match", anchor=Anchor(5, b"\x01" * 32))
+    return closed(found)
+
+
+@harm(Question.CHECKPOINT, LARGER)
+def a_witness_did_not_cosign() -> Made:
+    found = told()
+    for ern in (VIDEO, KNIFE):
+        found.act(ern, "exported")
+    found.seal(without=("w2",))
+    return found.made()
+
+
+def rewritten() -> Made:
+    """Another history of the same length, under all the same keys, the witnesses' too."""
+    found = court()
+    found.chance.drawn = 10_000
+    return closed(told(found))
+
+
+@harm(Question.INCLUSION)
+def an_item_is_in_a_fork_of_the_log() -> Made:
+    made, fork = closed(told()), rewritten()
+    made.files |= {name: content for name, content in fork.files.items() if str(VIDEO) in name}
+    return made
+
+
+@harm(Question.CHECKPOINT, LARGER)
+def a_checkpoint_is_of_a_fork_of_the_log() -> Made:
+    made = closed(told())
+    path = layout.checkpoint_path(5)
+    made.files[path] = rewritten().files[path]
+    return made
+
+
+@harm(Question.CHAIN)
+def the_authority_left_a_number_out() -> Made:
+    found = told()
+    found.act(KNIFE, "verified_match", seq=7)
+    return closed(found)
+
+
+@harm(Question.CHAIN)
+def the_chain_only_looks_closed() -> Made:
+    found = told()
+    for ern in (VIDEO, KNIFE):
+        found.act(ern, "verified_match", {"act": "exported"})
+    found.seal()
+    return found.made()
+
+
+@harm(Question.CONTENT)
+def a_version_is_measured_a_second_time_after_it_was_changed() -> Made:
+    found = told()
+    found.version(VIDEO, 1, b"a changed video", "enhanced")
+    story = found.stories[VIDEO]
+    del story.versions[layout.version_path(VIDEO, 1, "original")]
+    return closed(found)
+
+
+@harm(Question.CONTENT)
+def a_content_is_of_no_version() -> Made:
+    made = closed(told())
+    made.files[layout.version_path(VIDEO, 3, "derivative")] = b"from nowhere"
+    return made
