@@ -135,6 +135,9 @@ class Exporter:
         if shown.disclosures:
             lines = "".join(f"{each}\n" for each in shown.disclosures)
             bag.add(layout.event_path(*path, "disclosed"), lines.encode())
+        anchor = shown.event.anchor
+        if anchor is not None:
+            self._used.add(anchor.size)  # so that the event is seen to be no older
         proof = self._proof(reader, recorded.index)
         bag.add(layout.event_path(*path, "tlog-proof"), str(proof).encode())
         if self.cose is not None:

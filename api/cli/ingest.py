@@ -1,12 +1,15 @@
 """`evidence ingest`: files and folders into a case. One line for each file, then a summary."""
 
 import os
+import signal
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -109,16 +112,38 @@ def ingest(  # noqa: PLR0913 - one parameter for each thing an officer states
     # The threads of an intake release the interpreter lock themselves, again and again; taking it
     # from each other every 5 ms besides costs a tenth of the time with many small files.
     sys.setswitchinterval(SWITCH_SECONDS)
-    with Progress(roots) as progress:
+    with Progress(roots) as progress, _noticing_interrupts() as interrupted:
         pipeline = Pipeline(intake, extractor, order, stated)
         try:
             with closing(pipeline.run(sources)) as results:
                 for result in results:
                     tally.add(result)
                     progress.advance(result)
+                    if interrupted.is_set():
+                        break
         except KeyboardInterrupt:
-            tally.interrupted = True
+            interrupted.set()
+    tally.interrupted = interrupted.is_set()
     return tally.close(pipeline.stopped_by, _settled(instance, tally, receipts))
+
+
+@contextmanager
+def _noticing_interrupts() -> Iterator[threading.Event]:
+    """Ctrl-C as usual, and noted besides: where it is raised in a finalizer, Python drops it."""
+    seen = threading.Event()
+
+    def noticed(number: int, frame: FrameType | None) -> None:
+        seen.set()
+        signal.default_int_handler(number, frame)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+    before = signal.signal(signal.SIGINT, noticed)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _settled(instance: Instance, tally: "_Tally", receipts: Path | None) -> dict[str, Json]:
