@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Select, Table, func, insert, select, update
+from sqlalchemy import Connection, LargeBinary, Select, Table, func, insert, select, tuple_, update
 
 from evidence_store.custody.transfer import TransferId
 from evidence_store.errors import ConflictError, MalformedError
@@ -26,7 +26,7 @@ from storage.catalog.ledger_reader import (
     TRANSFER,
 )
 from storage.catalog.ordering import transfer_key
-from storage.catalog.queries import SERIAL
+from storage.catalog.queries import SERIAL, parts
 from storage.catalog.reader import CASE, INSTALLATION, ITEM, OBJECT, PERSON, VERSION
 from storage.catalog.spelling import sealed_columns, sealed_of
 from storage.catalog.tables import UtcDateTime
@@ -50,6 +50,7 @@ TABLES = {
         TRANSFER,
     )
 }
+VERSIONS_AT_ONCE = 50
 _NEW_CONTENT = ("registered", "version_added")
 _GREATEST = {SERIAL.name: "next", CHAIN.name: "seq"}
 _FINAL = frozenset({LEAF.name, EVENT.name, CONTROL.name})  # the database refuses to change them
@@ -100,14 +101,13 @@ def _objects(connection: Connection, start: int, end: int) -> Iterator[Any]:
         .where(LEAF.c.place >= start, LEAF.c.place < end, EVENT.c.act.in_(_NEW_CONTENT))
         .order_by(LEAF.c.place)
     )
-    for row in connection.execute(events).all():
-        for number in _versions(row.body):
-            query = (
-                select(OBJECT)
-                .select_from(VERSION.join(OBJECT, OBJECT.c.name == VERSION.c.object_name))
-                .where(VERSION.c.ern_key == row.ern_key, VERSION.c.number == number)
-            )
-            yield from connection.execute(query)
+    for pairs in _brought(connection.execute(events).all()):
+        query = (
+            select(OBJECT)
+            .select_from(VERSION.join(OBJECT, OBJECT.c.name == VERSION.c.object_name))
+            .where(tuple_(VERSION.c.ern_key, VERSION.c.number).in_(pairs))
+        )
+        yield from connection.execute(query).all()
 
 
 def _events(connection: Connection, commitments: list[bytes]) -> Iterator[Line]:
@@ -129,21 +129,21 @@ def _events(connection: Connection, commitments: list[bytes]) -> Iterator[Line]:
     yield from _lines(
         connection, TRANSFER, select(TRANSFER).where(TRANSFER.c.transfer_key.in_(named))
     )
-    for row in events:
-        if row.act in _NEW_CONTENT:
-            yield from _contents(connection, row)
-        yield _line(EVENT, row)
+    for pairs in _brought([row for row in events if row.act in _NEW_CONTENT]):
+        query = select(VERSION).where(tuple_(VERSION.c.ern_key, VERSION.c.number).in_(pairs))
+        versions = connection.execute(query).all()
+        names = {version.object_name for version in versions}
+        yield from _lines(connection, OBJECT, select(OBJECT).where(OBJECT.c.name.in_(names)))
+        yield from (_line(VERSION, version) for version in versions)
+    yield from (_line(EVENT, row) for row in events)
 
 
-def _contents(connection: Connection, event: Any) -> Iterator[Line]:  # noqa: ANN401 - a row
-    for number in _versions(event.body):
-        query = select(VERSION).where(
-            VERSION.c.ern_key == event.ern_key, VERSION.c.number == number
-        )
-        for version in connection.execute(query):
-            named = select(OBJECT).where(OBJECT.c.name == version.object_name)
-            yield from _lines(connection, OBJECT, named)
-            yield _line(VERSION, version)
+def _brought(events: Iterable[Any]) -> Iterator[list[tuple[str, int]]]:
+    """The versions that came with these events, a few at a time: their claims can be large."""
+    return parts(
+        ((row.ern_key, number) for row in events for number in _versions(row.body)),
+        VERSIONS_AT_ONCE,
+    )
 
 
 def _transfer(body: bytes) -> str:

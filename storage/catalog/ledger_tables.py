@@ -56,6 +56,7 @@ class EventRow(SQLModel, table=True):
     """A signed event: its exact bytes, signature and disclosures (one a line)."""
 
     __tablename__ = "event"
+    __table_args__ = (Index("ix_event_commitment", "commitment"),)
 
     ern_key: str = Field(sa_type=PlainText, primary_key=True, foreign_key="item.ern_key")
     seq: int = Field(primary_key=True)

@@ -73,10 +73,10 @@ class Queries:
             raise
 
 
-def parts(values: Iterable[T]) -> Iterator[list[T]]:
+def parts(values: Iterable[T], most: int = VALUES_MAX) -> Iterator[list[T]]:
     """The values, as many at a time as one IN list takes."""
     iterator = iter(values)
-    while part := list(islice(iterator, VALUES_MAX)):
+    while part := list(islice(iterator, most)):
         yield part
 
 

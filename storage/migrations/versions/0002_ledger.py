@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["ern_key"], ["item.ern_key"]),
         sa.PrimaryKeyConstraint("ern_key", "seq"),
     )
+    op.create_index("ix_event_commitment", "event", ["commitment"], unique=False)
     op.create_table(
         "leaf",
         sa.Column("place", sa.BigInteger(), nullable=False),
