@@ -143,7 +143,7 @@ def _sealed(vault: Vault, lines: Iterable[Mapping[str, Any]]) -> SealedObject:
     """The lines as a durable object; memory is bounded by a line."""
     sealing = vault.begin()
     packer = _Packer(sealing)
-    compressor = zlib.compressobj()
+    compressor = zlib.compressobj(level=1)  # it is read once in a lifetime
     try:
         for line in lines:
             text = json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode()
