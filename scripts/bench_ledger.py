@@ -22,23 +22,23 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from api.cli.main import main as evidence  # noqa: E402 - after the path is set
-from evidence_store.authorities import found  # noqa: E402
-from evidence_store.identifiers import AuthorityId, Ern, KeyId, Role, StateCode  # noqa: E402
-from evidence_store.item import Asserted, Item, ItemStatus  # noqa: E402
-from evidence_store.kinds import EvidenceKind  # noqa: E402
-from evidence_store.ledger.event import Draft  # noqa: E402
-from evidence_store.ledger.merkle import Frontier, leaf_hash  # noqa: E402
-from evidence_store.ledger.note import KeyType, VerifierKey  # noqa: E402
-from evidence_store.ledger.policy import NONE, Policy  # noqa: E402
-from evidence_store.ledger.signing import Signer  # noqa: E402
-from evidence_store.ledger.tiles import TileTree, bundle_path, grown, unpacked  # noqa: E402
-from evidence_store.moment import Moment  # noqa: E402
-from evidence_store.package.bag import BagReader  # noqa: E402
-from evidence_store.package.verification import verify_package  # noqa: E402
-from evidence_store.recording import Recorder  # noqa: E402
-from evidence_store.sequencing import Sequencer  # noqa: E402
-from storage.catalog import SqlCatalog, create_catalog  # noqa: E402
-from storage.ledger.files import TileFolder  # noqa: E402
+from evidence_store.authorities import found  # noqa: E402 - likewise
+from evidence_store.identifiers import AuthorityId, Ern, KeyId, Role, StateCode  # noqa: E402 - likewise
+from evidence_store.item import Asserted, Item, ItemStatus  # noqa: E402 - likewise
+from evidence_store.kinds import EvidenceKind  # noqa: E402 - likewise
+from evidence_store.ledger.event import Draft  # noqa: E402 - likewise
+from evidence_store.ledger.merkle import Frontier, leaf_hash  # noqa: E402 - likewise
+from evidence_store.ledger.note import KeyType, VerifierKey  # noqa: E402 - likewise
+from evidence_store.ledger.policy import NONE, Policy  # noqa: E402 - likewise
+from evidence_store.ledger.signing import Signer  # noqa: E402 - likewise
+from evidence_store.ledger.tiles import TileTree, bundle_path, grown, unpacked  # noqa: E402 - likewise
+from evidence_store.moment import Moment  # noqa: E402 - likewise
+from evidence_store.package.bag import BagReader  # noqa: E402 - likewise
+from evidence_store.package.verification import verify_package  # noqa: E402 - likewise
+from evidence_store.recording import Recorder  # noqa: E402 - likewise
+from evidence_store.sequencing import Sequencer  # noqa: E402 - likewise
+from storage.catalog import SqlCatalog, create_catalog  # noqa: E402 - likewise
+from storage.ledger.files import TileFolder  # noqa: E402 - likewise
 
 BATCH = 256
 ORIGIN = "bench.invalid/log"

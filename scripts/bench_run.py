@@ -134,7 +134,7 @@ def _photograph_head() -> bytes:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "one.jpg"
-        photograph(path, random.Random(1), 1)  # noqa: S311
+        photograph(path, random.Random(1), 1)  # noqa: S311 - bulk, not keys
         content = path.read_bytes()
     return content[: content.index(b"\xff\xda") + 12]
 
@@ -222,7 +222,7 @@ def verify(place: Path, files: int, large_bytes: int, runs: int) -> list[str]:
     for number in range(2):
         with (source / f"large-{number}.bin").open("wb") as file:
             for _ in range(large_bytes // (64 * 1024 * 1024)):
-                file.write(random.randbytes(64 * 1024 * 1024))  # noqa: S311
+                file.write(random.randbytes(64 * 1024 * 1024))  # noqa: S311 - bulk, not keys
     clear(work / "run")
     fresh_instance(work / "run")
     timed(Figure("ingest"), INGEST.format(source=source), work / "run")
@@ -251,7 +251,7 @@ def main() -> None:
     parser.add_argument("--large-gib", type=int, default=4, help="size of the large file")
     parser.add_argument("--files", type=int, default=20_000, help="number of small files")
     parser.add_argument("--entries", type=int, default=1_000_000, help="entries of the log")
-    parser.add_argument("--tmpfs", type=Path, default=Path("/dev/shm"), help="a tmpfs")  # noqa: S108
+    parser.add_argument("--tmpfs", type=Path, default=Path("/dev/shm"), help="a tmpfs")  # noqa: S108 - where Linux has one
     parser.add_argument("--disk", type=Path, default=ROOT / ".bench", help="a folder on a disk")
     parser.add_argument(
         "only",

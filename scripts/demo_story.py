@@ -193,7 +193,7 @@ def handed_over_and_back(video: str, fragment: str) -> None:
     )
     travel(police, "laboratory", [video, fragment], f"{fragment}=ok")
     tell("Who held the fragment, when and why; and every gap.")
-    for line in run("custody", fragment)[0]["timeline"]:  # type: ignore[attr-defined]
+    for line in run("custody", fragment)[0]["timeline"]:  # type: ignore[attr-defined] # JSON
         print(
             f"  {line['seq']:>3} {line['act']:<28} by {line['by']}; then {line['state']} with {line['custodian']}"
         )

@@ -37,6 +37,6 @@ class Checkpoint:
                 would cover them.
         """
         lines = note.text.split("\n")
-        if len(lines) != 4 or not re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1], re.ASCII):  # noqa: PLR2004
+        if len(lines) != 4 or not re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1], re.ASCII):  # noqa: PLR2004 - three lines and an end
             raise MalformedError("checkpoint: expected three lines: origin, size and root")
         return cls(lines[0], int(lines[1]), from_base64(lines[2], "checkpoint"))

@@ -203,7 +203,7 @@ def composed(
             "salt": random(SALT_BYTES).hex(),
             "data": dict(draft.data),
             "_sd_alg": "sha-256",
-            "_sd": sorted(map(disclosure_digest, disclosures)),  # type: ignore[dict-item]
+            "_sd": sorted(map(disclosure_digest, disclosures)),  # type: ignore[dict-item] # text is JSON
         }
     )
     return SignedEvent(body, sign(_SIGNED + body), disclosures)

@@ -49,7 +49,7 @@ class LogProof:
         """
         head, separator, note = content.partition(b"\n\n")
         lines = head.decode("ascii", "replace").split("\n")
-        if not separator or lines[0] != MAGIC or len(lines) < 2:  # noqa: PLR2004
+        if not separator or lines[0] != MAGIC or len(lines) < 2:  # noqa: PLR2004 - magic, index
             raise MalformedError(f"proof: expected {MAGIC}")
         if lines[1].startswith("extra "):
             from_base64(lines.pop(1).removeprefix("extra "), "proof")  # not signed: passed over

@@ -202,7 +202,7 @@ def _put(connection: Connection, table: Table, row: dict[str, Any]) -> None:
         connection.execute(insert(table), row)
         return
     greatest = _GREATEST.get(table.name)
-    if table.name in _FINAL or (greatest and found._mapping[greatest] >= row[greatest]):  # noqa: SLF001
+    if table.name in _FINAL or (greatest and found._mapping[greatest] >= row[greatest]):  # noqa: SLF001 - as above
         return
     if table is OBJECT:
         row.pop("header")

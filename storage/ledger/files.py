@@ -6,23 +6,17 @@ size; they stay, because a reader may hold a checkpoint of that size.
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
-from evidence_store.errors import (
-    LedgerAlteredError,
-    NoSpaceError,
-    NotFoundError,
-    StoreUnavailableError,
-)
+from evidence_store.errors import LedgerAlteredError, NotFoundError
 from storage.objects import durable
+from storage.objects.filesystem_writer import store_errors
 
 CHECKPOINT = "checkpoint"
 SIZE_BYTES_MAX = 256 * 65_537  # of a full bundle of the longest entries
 _FOLDER = 0o755
 _FILE = 0o444
-_FULL = frozenset({28, 122})  # ENOSPC, EDQUOT
 
 
 class TileFolder:
@@ -33,7 +27,7 @@ class TileFolder:
 
     def read(self, path: str) -> bytes:
         """See `TileStore.read`."""
-        with _errors(self._root):
+        with store_errors(self._root):
             try:
                 with (self._root / path).open("rb") as file:
                     return file.read(SIZE_BYTES_MAX)
@@ -43,7 +37,7 @@ class TileFolder:
     def write(self, files: Mapping[str, bytes]) -> None:
         """See `TileStore.write`."""
         folders: dict[Path, None] = {}
-        with _errors(self._root):
+        with store_errors(self._root):
             for path, content in files.items():
                 target = self._root / path
                 folders.update(dict.fromkeys(self._make(target.parent)))
@@ -63,7 +57,7 @@ class TileFolder:
 
     def publish(self, note: bytes) -> None:
         """See `TileStore.publish`."""
-        with _errors(self._root):
+        with store_errors(self._root):
             self._make(self._root)
             temporary = self._written(self._root, note)
             temporary.replace(self._root / CHECKPOINT)
@@ -139,16 +133,3 @@ class TileMemory:
     def publish(self, note: bytes) -> None:
         """See `TileStore.publish`."""
         self.files[CHECKPOINT] = note
-
-
-@contextmanager
-def _errors(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        if error.errno in _FULL:
-            raise NoSpaceError(f"ledger {root}: {reason}; free some space") from error
-        raise StoreUnavailableError(
-            f"ledger {root}: {reason}; see that its disk is mounted, healthy and writable"
-        ) from error

@@ -80,7 +80,7 @@ class _Image:
     broken_checksums: int = 0
 
 
-def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001
+def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001 - as every reader's
     """See `Reader.matches`."""
     return media_type == "application/x-ewf"
 
@@ -178,7 +178,7 @@ def _date(value: str) -> str:
         if len(parts) == 1:
             return datetime.fromtimestamp(int(value), UTC).isoformat()
         year, month, day, hour, minute, second = map(int, parts)
-        return datetime(year, month, day, hour, minute, second).isoformat()  # noqa: DTZ001
+        return datetime(year, month, day, hour, minute, second).isoformat()  # noqa: DTZ001 - the image states no zone
     except (ValueError, OverflowError, OSError):
         return value
 

@@ -91,7 +91,7 @@ _GPS_TEXTS: Mapping[str, str] = {
 }
 
 
-def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001
+def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001 - as every reader's
     """See `Reader.matches`."""
     return media_type in _TYPES
 

@@ -25,7 +25,7 @@ _descriptions = magic.Magic()
 _UNSAID = frozenset({"data", ""})
 
 # pylibmagic looks for every library beside its own first, with calls that the sandbox refuses.
-ctypes.CDLL.__init__ = ctypes.CDLL.__init_orig__  # type: ignore[attr-defined, method-assign]
+ctypes.CDLL.__init__ = ctypes.CDLL.__init_orig__  # type: ignore[attr-defined, method-assign] # undoes pylibmagic's own patch
 
 _MARKS_OF_ZIPS = (  # the member that only archives of the type have, in order of precedence
     (

@@ -43,7 +43,7 @@ _FIELDS = (
 )
 
 
-def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001
+def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001 - as every reader's
     """See `Reader.matches`."""
     return media_type == "message/rfc822"
 

@@ -52,7 +52,7 @@ def _library_version() -> str:
 TOOL = Tool("MediaInfo", _library_version())
 
 
-def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001
+def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001 - as every reader's
     """See `Reader.matches`."""
     return media_type.startswith(_PREFIXES) or media_type in _TYPES
 

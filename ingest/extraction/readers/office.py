@@ -60,7 +60,7 @@ _NAMES: Mapping[str, str] = {
 }
 
 
-def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001
+def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001 - as every reader's
     """See `Reader.matches`."""
     return media_type.startswith(_FAMILIES)
 

@@ -46,7 +46,7 @@ _TRANSPORT_HEADERS = "007D"
 _DATE_LINE = re.compile(r"^Date:[ \t]*([^\r\n]{1,200})", re.MULTILINE | re.IGNORECASE)
 
 
-def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001
+def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001 - as every reader's
     """See `Reader.matches`."""
     return media_type in _TYPES
 

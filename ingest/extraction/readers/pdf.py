@@ -31,7 +31,7 @@ NAMES_XMP: Mapping[str, str] = {
 _BROKEN = (PyPdfError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
 
 
-def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001
+def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001 - as every reader's
     """See `Reader.matches`."""
     return media_type == "application/pdf"
 

@@ -34,7 +34,7 @@ PIECE_BYTES = 64 * 1024
 JSON_BYTES_MAX = 4 * 1024 * 1024
 
 
-def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001
+def matches(media_type: str, source_name: bytes) -> bool:  # noqa: ARG001 - as every reader's
     """See `Reader.matches`."""
     return media_type in {WACZ, WARC}
 
