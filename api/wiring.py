@@ -45,6 +45,7 @@ SIGNING = Path("keys", "signing")
 LEDGER = Path("ledger")
 HEADERS = Path("headers")
 ORIGIN_HOST = "evidence-log.invalid"  # reserved (RFC 6761): a name, not an address
+EXERCISE_HOST = f"exercise.{ORIGIN_HOST}"
 Passphrase = Callable[[], bytes]
 
 
@@ -126,9 +127,16 @@ def start_extractor(home: Path) -> Extractor:
 
 
 def create_instance(
-    home: Path, state: StateCode, authority: str, passphrase: Passphrase | None
+    home: Path,
+    state: StateCode,
+    authority: str,
+    passphrase: Passphrase | None,
+    *,
+    exercise: bool = False,
 ) -> KeyFile:
     """Make an instance: home, keys, object store, catalog and log; returns its key file.
+
+    What is made for an exercise says so in the name of its log, for ever.
 
     The catalog makes it an instance, so one that was cut short is made whole by a second call.
 
@@ -150,7 +158,9 @@ def create_instance(
     now = SystemClock().now()
     busy_seconds = settings.database_busy_seconds
     AuthorityId.named(authority)  # refused now rather than when the catalog is there
-    with closing(create_catalog(url, state, authority, now, busy_seconds=busy_seconds)) as catalog:
+    with closing(
+        create_catalog(url, state, authority, now, exercise=exercise, busy_seconds=busy_seconds)
+    ) as catalog:
         found_log(catalog, SigningFolder(home / SIGNING, keys))
     return keys
 
@@ -166,7 +176,8 @@ def found_log(catalog: "SqlCatalog", signing: SigningFolder) -> Log:
         if reader.ledger.controls("genesis"):
             return log_of(reader)
         state, authority = reader.state(), AuthorityId.named(reader.authority())
-    origin = f"{ORIGIN_HOST}/{str(state).lower()}/{authority}/{secrets.token_hex(4)}"
+        host = EXERCISE_HOST if reader.is_exercise() else ORIGIN_HOST
+    origin = f"{host}/{str(state).lower()}/{authority}/{secrets.token_hex(4)}"
     vkeys = [each.key for each in signing.log_signers(origin)]
     return found(catalog, signing, SystemClock(), origin, vkeys)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from evidence_store.authorities import log_of
 from evidence_store.errors import EvidenceError, LedgerAlteredError
-from evidence_store.identifiers import Ern, KeyId
+from evidence_store.identifiers import Ern, KeyId, Subject
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.control import CONTROL_LEAF, KINDS, ControlEntry
 from evidence_store.ledger.event import Link, leaf
@@ -100,7 +100,7 @@ def _bundle(
 
 def _events(reader: CatalogReader) -> Iterator[Finding]:
     controls = [each for kind in KINDS for each in reader.ledger.controls(kind)]
-    publics = _publics(reader.ledger)
+    publics = registered_keys(reader.ledger)
     for control in controls:
         if control.entry[:1] != CONTROL_LEAF or not _control_holds(control.entry, publics):
             yield Finding(0, "control entry", "is not as it was signed")
@@ -116,32 +116,33 @@ def _events(reader: CatalogReader) -> Iterator[Finding]:
 
 def audit_item(reader: CatalogReader, ern: Ern) -> Iterator[Finding]:
     """What is wrong with one item's chain of events."""
-    yield from audit_chain(reader.ledger, ern, _publics(reader.ledger))
+    yield from audit_chain(reader.ledger, ern, registered_keys(reader.ledger))
 
 
-def _publics(reader: LedgerReader) -> Mapping[KeyId | None, bytes]:
+def registered_keys(reader: LedgerReader) -> Mapping[KeyId | None, bytes]:
+    """The public keys that the log's control entries register."""
     controls = [each for kind in KINDS for each in reader.controls(kind)]
     return {each.kid: each.public for each in controls if each.public is not None}
 
 
 def audit_chain(
-    reader: LedgerReader, ern: Ern, publics: Mapping[KeyId | None, bytes]
+    reader: LedgerReader, subject: Subject, publics: Mapping[KeyId | None, bytes]
 ) -> Iterator[Finding]:
-    """What is wrong with an item's chain of events: order, links, signatures, places in the log."""
+    """What is wrong with a chain of events: order, links, signatures, places in the log."""
     try:
-        link, events = reader.links([ern]).get(ern), reader.events(ern)
+        link, events = reader.links([subject]).get(subject), reader.events(subject)
     except EvidenceError as error:
-        yield Finding(0, str(ern), str(error))
+        yield Finding(0, str(subject), str(error))
         return
     end = Link(b"" if link is None else link.item_key)
     for recorded in events:
         try:
             _check_event(reader, recorded, end, publics)
         except EvidenceError as error:
-            yield Finding(0, f"{ern} event {recorded.seq}", str(error))
+            yield Finding(0, f"{subject} event {recorded.seq}", str(error))
         end = Link(end.item_key, end.seq + 1, recorded.signed.commitment)
     if link != end:
-        yield Finding(0, str(ern), "the chain does not end where the catalog says")
+        yield Finding(0, str(subject), "the chain does not end where the catalog says")
 
 
 def _check_event(
@@ -151,7 +152,7 @@ def _check_event(
     signed, event = recorded.signed, recorded.signed.event
     seq = end.seq + 1
     found = (event.item, event.seq, event.prev, recorded.seq)
-    if found != (recorded.ern, seq, end.head, seq):
+    if found != (recorded.subject, seq, end.head, seq):
         raise LedgerAlteredError("does not continue the event before it")
     public = publics.get(event.by)
     if public is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from evidence_store.errors import ConflictError, KeyUnavailableError, NotFoundError
-from evidence_store.identifiers import ROOT, AuthorityId, KeyId, StateCode
+from evidence_store.identifiers import BLINDING, ROOT, AuthorityId, KeyId, StateCode
 from evidence_store.ledger import control
 from evidence_store.ledger.note import VerifierKey
 from evidence_store.ledger_port import Authority, Control, LedgerReader, SigningKeys
@@ -75,25 +75,35 @@ def found(
 
 
 def appoint(
-    catalog: Catalog, keys: KeyMaker, clock: Clock, name: str, authority: AuthorityId
+    catalog: Catalog,
+    keys: KeyMaker,
+    clock: Clock,
+    name: str,
+    authority: AuthorityId,
+    state: StateCode | None = None,
 ) -> Authority:
-    """Enter an authority, and register its first key.
+    """Enter an authority, and register its first key; of another State, if one is given.
 
     Raises:
         ConflictError: if the identifier or the name is taken.
     """
     with catalog.write() as writer:
-        return _appoint(writer, keys, clock, authority, name)
+        return _appoint(writer, keys, clock, authority, name, state)
 
 
 def _appoint(
-    writer: CatalogWriter, keys: KeyMaker, clock: Clock, authority: AuthorityId, name: str
+    writer: CatalogWriter,
+    keys: KeyMaker,
+    clock: Clock,
+    authority: AuthorityId,
+    name: str,
+    state: StateCode | None = None,
 ) -> Authority:
-    if authority == ROOT:
-        raise ConflictError(f"authority: the identifier {ROOT} is the root key's; choose another")
+    if authority in {ROOT, BLINDING}:
+        raise ConflictError(f"authority: the identifier {authority} is taken; choose another")
     made = Authority(authority, name, clock.now())
     writer.ledger.add_authority(made)
-    _register(writer, keys, made)
+    _register(writer, keys, made, state)
     return made
 
 
@@ -107,10 +117,13 @@ def follow(catalog: Catalog, keys: KeyMaker, authority: AuthorityId) -> KeyId:
         return _register(writer, keys, writer.ledger.authority(authority))
 
 
-def _register(writer: CatalogWriter, keys: KeyMaker, authority: Authority) -> KeyId:
+def _register(
+    writer: CatalogWriter, keys: KeyMaker, authority: Authority, state: StateCode | None = None
+) -> KeyId:
     log = log_of(writer)
     before = [each.kid for each in writer.ledger.keys_of(authority.id) if each.kid is not None]
-    kid = KeyId(log.state, authority.id, 1 + max((each.serial for each in before), default=0))
+    of_state = before[-1].state if before else state or log.state
+    kid = KeyId(of_state, authority.id, 1 + max((each.serial for each in before), default=0))
     public = keys.ensure(kid)
     revoked = {each.kid for each in writer.ledger.controls("revocation")}
     signers = [log.root, kid, *(each for each in before[-1:] if each not in revoked)]

@@ -5,6 +5,8 @@ never holds evidence content, key material or a passphrase. Exit codes and HTTP
 statuses are not known here: they exist in `api` only.
 """
 
+from collections.abc import Sequence
+
 
 class EvidenceError(Exception):
     """Something this system refused or could not do.
@@ -72,6 +74,39 @@ class CustodyError(EvidenceError):
     """The act is not possible for this item now, or not by this authority."""
 
     code = "E430"
+
+
+class OutOfOrderError(EvidenceError):
+    """The step is not possible now, or not by this side."""
+
+    code = "E431"
+
+
+class IncompleteError(EvidenceError):
+    """Something that must be stated is not; every finding is listed, and nothing was sent."""
+
+    code = "E130"
+
+    def __init__(self, what: str, findings: Sequence[str]) -> None:
+        super().__init__(f"{what}: {len(findings)} missing or wrong: {'; '.join(findings)}")
+        self.findings = tuple(findings)
+
+
+class DeniedError(EvidenceError):
+    """Policy refuses: the rule is named, with the digest of the policy that it stands in."""
+
+    code = "E403"
+
+    def __init__(self, rule: str, policy: str, advice: str) -> None:
+        super().__init__(f"refused by the rule {rule!r} of policy {policy[:12]}: {advice}")
+        self.rule = rule
+        self.policy = policy
+
+
+class RateError(EvidenceError):
+    """Too many of these in the time; the same call succeeds later."""
+
+    code = "E429"
 
 
 class NotFoundError(EvidenceError):

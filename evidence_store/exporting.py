@@ -129,7 +129,7 @@ class Exporter:
         self, bag: BagWriter, reader: CatalogReader, recorded: Recorded, choice: Choice
     ) -> SignedEvent:
         shown = recorded.signed.with_disclosures(choice.disclosed)
-        path = (recorded.ern, recorded.seq)
+        path = (recorded.subject, recorded.seq)
         bag.add(layout.event_path(*path, "json"), shown.body)
         bag.add(layout.event_path(*path, "sig"), shown.signature)
         if shown.disclosures:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from evidence_store.custody.act import Act, ActType
 from evidence_store.custody.state import after, begun
 from evidence_store.custody.timeline import History, history
+from evidence_store.errors import CustodyError
 from evidence_store.identifiers import Ern
 from evidence_store.ledger.event import Draft, SignedEvent
 from evidence_store.ledger_port import LedgerReader
@@ -29,6 +30,8 @@ def handle(
     """
     now = recorder.clock.now()
     for ern in dict.fromkeys(draft.item for draft in drafts):
+        if not isinstance(ern, Ern):
+            raise CustodyError(f"{ern}: expected an item; custody is of items only")
         writer.item(ern)
         found = history_of(writer.ledger, ern)
         custody, seq = found.custody, len(found.rows)

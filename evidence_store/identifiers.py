@@ -1,4 +1,4 @@
-"""The names things go by: States, cases, items (ERN), people, stored objects.
+"""The names things go by: States, cases, items (ERN), dossiers, people, stored objects.
 
 Every one has a single accepted spelling: `parse` and `str` are inverses. Knows
 nothing of how a name is allocated; that is the catalog's part.
@@ -105,6 +105,70 @@ class CaseId:
         return case_id
 
 
+class DossierKind(StrEnum):
+    """What a dossier is about. The value stands in its identifier."""
+
+    REGISTRY = "REG"  # a change to the registry of States, authorities and officers
+    REQUEST = "REQ"  # a request for assistance
+    GRANT = "GRT"  # evidence granted to another authority
+    CONSENT = "CNS"  # a consent that is asked of a grantor or a provider
+    TEAM = "JIT"  # a joint investigation team
+    MEASURE = "MSR"  # a protective measure on an item
+    INDEX = "IDX"  # an item's entry in the index of hits
+    SEARCH = "HIT"  # a search in that index
+    STATEMENT = "PST"  # a person's statement, by blinded identifier
+    LOOKUP = "LKP"  # a question whether a person gave a statement
+    ACCESS = "ACC"  # an access to evidence: decided, then completed
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DossierId:
+    """A dossier, as in `SI-GRT-000004`: State, kind and serial."""
+
+    state: StateCode
+    kind: DossierKind
+    serial: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.serial < SERIAL_MAX:
+            raise MalformedError(f"dossier: the serial {self.serial} is not between 1 and 10^12-1")
+
+    def __str__(self) -> str:
+        return f"{self.state}-{self.kind}-{self.serial:06d}"
+
+    @classmethod
+    def parse(cls, text: str, kind: DossierKind | None = None) -> Self:
+        """Read a dossier's identifier; only one of this kind, if one is given.
+
+        Raises:
+            MalformedError: on anything `str()` of one would not have written.
+        """
+        found = _match(
+            rf"([A-Z]{{2}})-({kind or '|'.join(DossierKind)})-(\d{{6,12}})",
+            text,
+            f"dossier: expected the form SI-{kind or DossierKind.GRANT}-000004",
+        )
+        dossier = cls(StateCode(found[1]), DossierKind(found[2]), int(found[3]))
+        if str(dossier) != text:
+            raise MalformedError(f"dossier: expected {dossier}, found {text[:80]!r}")
+        return dossier
+
+
+Subject = Ern | DossierId
+"""What a chain of events is about."""
+
+
+def parse_subject(text: str) -> Subject:
+    """Read an ERN or a dossier's identifier.
+
+    Raises:
+        MalformedError: on anything that is neither.
+    """
+    if re.match(r"[A-Z]{2}-[A-Z]{3}-", text, re.ASCII):
+        return DossierId.parse(text)
+    return Ern.parse(text)
+
+
 class Role(StrEnum):
     """In what capacity a person appears. The value is the prefix of the person's code."""
 
@@ -179,6 +243,7 @@ class AuthorityId:
 
 
 ROOT = AuthorityId("root")  # nobody acts as it: its key registers and revokes the others
+BLINDING = AuthorityId("blinding")  # nor as this: its key blinds the names of those who testified
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from evidence_store.custody.transfer import Offer, TransferId
-from evidence_store.identifiers import AuthorityId, Ern, KeyId, StateCode
+from evidence_store.identifiers import AuthorityId, KeyId, StateCode, Subject
 from evidence_store.ledger.event import Link, SignedEvent
 from evidence_store.ledger.note import Note
 from evidence_store.page import Page
@@ -39,7 +39,7 @@ class Control:
 class NewEvent:
     """An event that is to be entered, and the chain it continues."""
 
-    ern: Ern
+    subject: Subject
     link: Link
     act: str
     by: KeyId
@@ -51,7 +51,7 @@ class NewEvent:
 class Recorded:
     """An event as it is in the catalog. `index` is its place in the log, once it has one."""
 
-    ern: Ern
+    subject: Subject
     seq: int
     signed: SignedEvent
     index: int | None
@@ -102,12 +102,12 @@ class LedgerReader(Protocol):
         """The registrations of an authority's keys, in their order."""
         ...
 
-    def links(self, erns: Sequence[Ern]) -> Mapping[Ern, Link]:
-        """Where the chains of these items end; those that have none are left out."""
+    def links(self, subjects: Sequence[Subject]) -> Mapping[Subject, Link]:
+        """Where the chains of these items and dossiers end; those that have none are left out."""
         ...
 
-    def events(self, ern: Ern) -> Sequence[Recorded]:
-        """An item's events in their order."""
+    def events(self, subject: Subject) -> Sequence[Recorded]:
+        """An item's or a dossier's events in their order."""
         ...
 
     def transfer(self, transfer: TransferId) -> Offer:

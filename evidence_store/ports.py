@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from evidence_store.digest import Digest
+from evidence_store.dossier_port import DossierReader, DossierWriter
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, Role, StateCode
 from evidence_store.item import Case, Item, Person, SealedObject, Version
 from evidence_store.ledger_port import LedgerReader, LedgerWriter
@@ -211,6 +212,15 @@ class CatalogReader(Protocol):
         """The ledger's part of it."""
         ...
 
+    @property
+    def dossiers(self) -> DossierReader:
+        """The dossiers' part of it."""
+        ...
+
+    def is_exercise(self) -> bool:
+        """Whether this is for training: nothing in it is evidence."""
+        ...
+
     def state(self) -> StateCode:
         """The State whose catalog this is."""
         ...
@@ -324,6 +334,15 @@ class CatalogWriter(CatalogReader, Protocol):
     @property
     def ledger(self) -> LedgerWriter:
         """The ledger's part of it."""
+        ...
+
+    @property
+    def dossiers(self) -> DossierWriter:
+        """The dossiers' part of it."""
+        ...
+
+    def next_person(self, role: Role) -> PersonCode:
+        """A new code for a person whose name is kept elsewhere."""
         ...
 
     def open_case(self, title: str, reference: str | None, opened_at: datetime) -> Case:

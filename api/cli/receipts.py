@@ -25,7 +25,7 @@ def receipt_fields(receipt: Receipt) -> dict[str, Json]:
         return {
             **found,
             "receipt": PENDING,
-            "fetch": f"evidence log prove {recorded.ern}",
+            "fetch": f"evidence log prove {recorded.subject}",
         }
     return {**found, "receipt": SEALED, "proof": str(receipt.proof)}
 

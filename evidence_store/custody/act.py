@@ -50,6 +50,7 @@ class ActType(StrEnum):
     VERIFIED_MATCH = "verified_match"
     VERIFIED_MISMATCH = "verified_mismatch"
     NOT_VERIFIABLE = "not_verifiable"
+    CLASSIFICATION_CHANGED = "classification_changed"
     EXPORTED = "exported"
     CORRECTION_OF = "correction_of"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from evidence_store.classification import Classification
 from evidence_store.custody.act import Act, ActType, SealCheck
 from evidence_store.custody.transfer import Condition
 from evidence_store.errors import CustodyError, MalformedError
@@ -67,6 +68,7 @@ class Custody:
     transfer: OpenTransfer | None = None
     owner: AuthorityId | None = None  # whose it was first
     lender: AuthorityId | None = None  # who lent it to the custodian
+    classification: Classification = Classification.CONFIDENTIAL
 
     @property
     def in_transit(self) -> bool:
@@ -119,6 +121,7 @@ TABLE: Mapping[ActType, tuple[frozenset[State], State | None]] = {
     ActType.VERIFIED_MATCH: (ANYWHERE, SAME),
     ActType.VERIFIED_MISMATCH: (ANYWHERE, SAME),
     ActType.NOT_VERIFIABLE: (ANYWHERE, SAME),
+    ActType.CLASSIFICATION_CHANGED: (ANYWHERE, SAME),
     ActType.EXPORTED: (frozenset(State), SAME),
     ActType.CORRECTION_OF: (frozenset(State), SAME),
 }
@@ -139,6 +142,7 @@ BY_CUSTODIAN = frozenset(
         ActType.RELEASED,
         ActType.LOST_DECLARED,
         ActType.FOUND,
+        ActType.CLASSIFICATION_CHANGED,
     }
 )
 BY_RECEIVER = frozenset(
@@ -216,6 +220,7 @@ def after(custody: Custody, act: Act) -> Custody:
         seals=_seals(custody, act),
         holds=_holds(custody, act),
         transfer=_transfer(custody, act),
+        classification=_classification(custody, act),
     )
     if act.type not in RECEIPTS:
         return changed
@@ -373,6 +378,18 @@ def _holds(custody: Custody, act: Act) -> Mapping[str, AuthorityId]:
             return {name: by for name, by in custody.holds.items() if name != hold}
         case _:
             return custody.holds
+
+
+def _classification(custody: Custody, act: Act) -> Classification:
+    if act.type is not ActType.CLASSIFICATION_CHANGED:
+        return custody.classification
+    found = act.text("classification")
+    try:
+        return Classification(found)
+    except ValueError:
+        raise MalformedError(
+            f"{act.type}: expected one of {', '.join(Classification)}, found {found[:40]!r}"
+        ) from None
 
 
 def _situation(custody: Custody) -> str:

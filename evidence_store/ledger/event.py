@@ -1,4 +1,4 @@
-"""Events: an act on an item, signed by the authority that did it. `docs/format.md`, 11.
+"""Events: an act on an item or a dossier, signed by the authority that did it. `docs/format.md`, 11.
 
 The log sees only a salted commitment. What names people or places is in disclosures, each
 hidden behind a salt of its own, so that any can be withheld without breaking the proof.
@@ -16,7 +16,7 @@ from typing import Self
 
 from evidence_store.canonical import Json, canonical, parse_canonical
 from evidence_store.errors import MalformedError, ProofError
-from evidence_store.identifiers import Ern, KeyId
+from evidence_store.identifiers import KeyId, Subject, parse_subject
 from evidence_store.ledger.signing import verify_ed25519
 from evidence_store.moment import in_utc
 
@@ -47,7 +47,7 @@ class Anchor:
 class Draft:
     """An act that is to become an event. `data` is open, each of `private` can be withheld."""
 
-    item: Ern
+    item: Subject
     act: str
     data: Mapping[str, Json] = field(default_factory=dict)
     private: Mapping[str, Json] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Link:
 class Event:
     """What an event says."""
 
-    item: Ern
+    item: Subject
     seq: int
     prev: bytes | None
     act: str
@@ -103,7 +103,7 @@ class Event:
             } if not rest and seq >= 1 and (prev is None) == (seq == 1):
                 _hex(salt, SALT_BYTES)
                 return cls(
-                    item=Ern.parse(item),
+                    item=parse_subject(item),
                     seq=seq,
                     prev=None if prev is None else _hex(prev, COMMITMENT_BYTES),
                     act=act,

@@ -2,7 +2,7 @@
 
 import re
 
-from evidence_store.identifiers import Ern
+from evidence_store.identifiers import Ern, Subject
 
 FORMAT = "evidence-package/v1"
 ABOUT = "data/package.json"
@@ -31,7 +31,7 @@ def is_vouched_for(path: str) -> bool:
     return _VOUCHED_FOR.fullmatch(path) is not None
 
 
-def event_path(ern: Ern, seq: int, ending: str) -> str:
+def event_path(ern: Subject, seq: int, ending: str) -> str:
     """An event's file: `json`, `sig`, `disclosed` or `tlog-proof`."""
     return f"{ITEMS}/{ern}/events/{seq:06d}.{ending}"
 

@@ -98,9 +98,12 @@ def create_catalog(
     authority: str,
     now: datetime,
     *,
+    exercise: bool = False,
     busy_seconds: float = BUSY_SECONDS,
 ) -> SqlCatalog:
     """Make the tables and enter whose catalog it is, in one transaction.
+
+    One that is for an `exercise` stays so for ever.
 
     Raises:
         ConflictError: if it belongs to somebody already; it stays as it is.
@@ -108,7 +111,13 @@ def create_catalog(
         CatalogBusyError: if the database does not answer.
         NoSpaceError: if the disk is full.
     """
-    owner = {"id": 1, "state": state.value, "authority": authority, "created_at": now}
+    owner = {
+        "id": 1,
+        "state": state.value,
+        "authority": authority,
+        "created_at": now,
+        "exercise": exercise,
+    }
     with _disposing(url, busy_seconds, make=True) as engine:
         try:
             with writing(engine) as connection:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, LargeBinary, Select, Table, func, insert, sel
 from evidence_store.custody.transfer import TransferId
 from evidence_store.errors import ConflictError, MalformedError
 from evidence_store.item import SealedObject
+from storage.catalog.dossier_reader import ACCESS, ASSIGNMENT, DOSSIER, GRANT_ITEM, POLICY, TAG
 from storage.catalog.ledger_reader import (
     AUTHORITY,
     CHAIN,
@@ -48,12 +49,20 @@ TABLES = {
         EVENT,
         HEAD,
         TRANSFER,
+        DOSSIER,
+        TAG,
+        GRANT_ITEM,
+        ASSIGNMENT,
+        ACCESS,
+        POLICY,
     )
 }
 VERSIONS_AT_ONCE = 50
 _NEW_CONTENT = ("registered", "version_added")
 _GREATEST = {SERIAL.name: "next", CHAIN.name: "seq"}
-_FINAL = frozenset({LEAF.name, EVENT.name, CONTROL.name})  # the database refuses to change them
+_FINAL = frozenset(
+    {LEAF.name, EVENT.name, CONTROL.name, POLICY.name}
+)  # the database refuses to change them
 
 Line = Mapping[str, Any]
 
@@ -80,7 +89,7 @@ class SqlJournalView:
 
 def _rows(connection: Connection, start: int, end: int) -> Iterator[Line]:
     """The rows that came with the log's entries from `start` to `end`."""
-    for table in (INSTALLATION, AUTHORITY, CONTROL, SERIAL):  # small, and the same for all
+    for table in (INSTALLATION, AUTHORITY, CONTROL, SERIAL, POLICY):  # small, and the same for all
         yield from _lines(connection, table, select(table).order_by(*table.primary_key))
     leaves = select(LEAF).where(LEAF.c.place >= start, LEAF.c.place < end).order_by(LEAF.c.place)
     commitments = []
@@ -96,7 +105,7 @@ def _rows(connection: Connection, start: int, end: int) -> Iterator[Line]:
 def _objects(connection: Connection, start: int, end: int) -> Iterator[Any]:
     """The rows of the objects that came with these entries."""
     events = (
-        select(EVENT.c.ern_key, EVENT.c.act, EVENT.c.body)
+        select(EVENT.c.subject_key.label("ern_key"), EVENT.c.act, EVENT.c.body)
         .select_from(LEAF.join(EVENT, EVENT.c.commitment == LEAF.c.commitment))
         .where(LEAF.c.place >= start, LEAF.c.place < end, EVENT.c.act.in_(_NEW_CONTENT))
         .order_by(LEAF.c.place)
@@ -114,9 +123,9 @@ def _events(connection: Connection, commitments: list[bytes]) -> Iterator[Line]:
     events = connection.execute(
         select(EVENT)
         .where(EVENT.c.commitment.in_(commitments))
-        .order_by(EVENT.c.ern_key, EVENT.c.seq)
+        .order_by(EVENT.c.subject_key, EVENT.c.seq)
     ).all()
-    keys = list(dict.fromkeys(row.ern_key for row in events))
+    keys = list(dict.fromkeys(row.subject_key for row in events))
     items = connection.execute(select(ITEM).where(ITEM.c.ern_key.in_(keys))).all()
     for table, column, values in (
         (CASE, CASE.c.case_key, {row.case_key for row in items}),
@@ -124,8 +133,15 @@ def _events(connection: Connection, commitments: list[bytes]) -> Iterator[Line]:
     ):
         yield from _lines(connection, table, select(table).where(column.in_(values)))
     yield from (_line(ITEM, row) for row in items)
-    yield from _lines(connection, CHAIN, select(CHAIN).where(CHAIN.c.ern_key.in_(keys)))
-    named = {_transfer(row.body) for row in events if row.act == "offered"}
+    yield from _lines(connection, CHAIN, select(CHAIN).where(CHAIN.c.subject_key.in_(keys)))
+    dossiers = set(keys) - {row.ern_key for row in items}
+    for each in (DOSSIER, TAG, GRANT_ITEM, ASSIGNMENT, ACCESS):
+        yield from _lines(connection, each, select(each).where(each.c.subject_key.in_(keys)))
+    named = {
+        _transfer(row.body)
+        for row in events
+        if row.act == "offered" and row.subject_key not in dossiers
+    }
     yield from _lines(
         connection, TRANSFER, select(TRANSFER).where(TRANSFER.c.transfer_key.in_(named))
     )
@@ -141,7 +157,7 @@ def _events(connection: Connection, commitments: list[bytes]) -> Iterator[Line]:
 def _brought(events: Iterable[Any]) -> Iterator[list[tuple[str, int]]]:
     """The versions that came with these events, a few at a time: their claims can be large."""
     return parts(
-        ((row.ern_key, number) for row in events for number in _versions(row.body)),
+        ((row[0], number) for row in events for number in _versions(row.body)),
         VERSIONS_AT_ONCE,
     )
 

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from evidence_store.custody.transfer import Offer, TransferId
 from evidence_store.errors import MalformedError
-from evidence_store.identifiers import AuthorityId, Ern, KeyId
+from evidence_store.identifiers import AuthorityId, KeyId, Subject
 from evidence_store.ledger.event import Link, SignedEvent
 from evidence_store.ledger_port import Authority, Control, Head, Leaf, Recorded
 from evidence_store.page import Page
@@ -19,7 +19,7 @@ from storage.catalog.ledger_tables import (
     LeafRow,
     TransferRow,
 )
-from storage.catalog.ordering import ern_key, ern_of, transfer_behind, transfer_key
+from storage.catalog.ordering import subject_key, subject_of, transfer_behind, transfer_key
 from storage.catalog.queries import Queries, page, parts
 from storage.catalog.spelling import Found
 from storage.catalog.tables import table_of
@@ -61,20 +61,20 @@ class SqlLedgerReader:
         found = self._queries.all(query.order_by(CONTROL.c.number), _control)
         return [each for each in found if each.public is not None]
 
-    def links(self, erns: Sequence[Ern]) -> Mapping[Ern, Link]:
+    def links(self, subjects: Sequence[Subject]) -> Mapping[Subject, Link]:
         """See `LedgerReader.links`."""
-        found: dict[Ern, Link] = {}
-        for part in parts(map(ern_key, erns)):
-            query = select(CHAIN).where(CHAIN.c.ern_key.in_(part))
+        found: dict[Subject, Link] = {}
+        for part in parts(map(subject_key, subjects)):
+            query = select(CHAIN).where(CHAIN.c.subject_key.in_(part))
             found.update(self._queries.all(query, _link))
         return found
 
-    def events(self, ern: Ern) -> Sequence[Recorded]:
+    def events(self, subject: Subject) -> Sequence[Recorded]:
         """See `LedgerReader.events`."""
         query = (
             select(EVENT, LEAF.c.place)
             .select_from(EVENT.outerjoin(LEAF, LEAF.c.commitment == EVENT.c.commitment))
-            .where(EVENT.c.ern_key == ern_key(ern))
+            .where(EVENT.c.subject_key == subject_key(subject))
             .order_by(EVENT.c.seq)
         )
         return self._queries.all(query, _recorded)
@@ -139,15 +139,15 @@ def _control(row: Found) -> Control:
     )
 
 
-def _link(row: Found) -> tuple[Ern, Link]:
-    return ern_of(row.ern_key), Link(row.item_key, row.seq, row.head)
+def _link(row: Found) -> tuple[Subject, Link]:
+    return subject_of(row.subject_key), Link(row.item_key, row.seq, row.head)
 
 
 def _recorded(row: Found) -> Recorded:
     disclosures = tuple(row.disclosures.split("\n")) if row.disclosures else ()
     # An edit can leave text where bytes were: `bytes` refuses it.
     signed = SignedEvent(bytes(row.body), bytes(row.signature), disclosures)
-    return Recorded(ern_of(row.ern_key), row.seq, signed, row.place)
+    return Recorded(subject_of(row.subject_key), row.seq, signed, row.place)
 
 
 def _offer(row: Found) -> Offer:

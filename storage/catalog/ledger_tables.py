@@ -42,11 +42,11 @@ class ControlRow(SQLModel, table=True):
 
 
 class ChainRow(SQLModel, table=True):
-    """Where an item's chain ends."""
+    """Where the chain of an item or a dossier ends."""
 
     __tablename__ = "chain"
 
-    ern_key: str = Field(sa_type=PlainText, primary_key=True, foreign_key="item.ern_key")
+    subject_key: str = Field(sa_type=PlainText, primary_key=True)
     item_key: bytes = Field(sa_type=LargeBinary)
     seq: int
     head: bytes = Field(sa_type=LargeBinary)
@@ -58,7 +58,7 @@ class EventRow(SQLModel, table=True):
     __tablename__ = "event"
     __table_args__ = (Index("ix_event_commitment", "commitment"),)
 
-    ern_key: str = Field(sa_type=PlainText, primary_key=True, foreign_key="item.ern_key")
+    subject_key: str = Field(sa_type=PlainText, primary_key=True)
     seq: int = Field(primary_key=True)
     act: str = Field(sa_type=PlainText)
     kid: str = Field(sa_type=PlainText)

@@ -22,12 +22,12 @@ from storage.catalog.ledger_reader import (
     TRANSFER,
     SqlLedgerReader,
 )
-from storage.catalog.ordering import ern_key, transfer_key
+from storage.catalog.ordering import subject_key, transfer_key
 from storage.catalog.spelling import Columns
 
 _CONTINUE = (
     update(CHAIN)
-    .where(CHAIN.c.ern_key == bindparam("of_key"), CHAIN.c.seq == bindparam("of_seq"))
+    .where(CHAIN.c.subject_key == bindparam("of_key"), CHAIN.c.seq == bindparam("of_seq"))
     .values(seq=bindparam("to_seq"), head=bindparam("to_head"))
 )
 
@@ -63,14 +63,14 @@ class SqlLedgerWriter(SqlLedgerReader):
             return
         rows, entries, begun, continued = [], [], [], []
         for each in events:
-            key, seq = ern_key(each.ern), each.link.seq + 1
+            key, seq = subject_key(each.subject), each.link.seq + 1
             commitment = each.signed.commitment
             rows.append(_event_columns(each, key, seq, commitment))
             entries.append((commitment, leaf(each.link.item_key, seq, commitment)))
             if seq == 1:
                 begun.append(
                     {
-                        "ern_key": key,
+                        "subject_key": key,
                         "item_key": each.link.item_key,
                         "seq": seq,
                         "head": commitment,
@@ -131,7 +131,7 @@ class SqlLedgerWriter(SqlLedgerReader):
 
 def _event_columns(event: NewEvent, key: str, seq: int, commitment: bytes) -> Columns:
     return {
-        "ern_key": key,
+        "subject_key": key,
         "seq": seq,
         "act": event.act,
         "kid": str(event.by),

@@ -7,7 +7,16 @@ that ended the page before, as everybody sees it, so it stays good for ever.
 
 from evidence_store.custody.transfer import TransferId
 from evidence_store.errors import MalformedError
-from evidence_store.identifiers import CaseId, Ern, PersonCode, Role, StateCode
+from evidence_store.identifiers import (
+    CaseId,
+    DossierId,
+    DossierKind,
+    Ern,
+    PersonCode,
+    Role,
+    StateCode,
+    Subject,
+)
 
 FIRST = ""  # comes before every key
 
@@ -21,6 +30,36 @@ def ern_of(key: str) -> Ern:
     """The inverse of `ern_key`."""
     state, year, serial = key.split("-")
     return Ern(StateCode(state), int(year), int(serial))
+
+
+def dossier_key(dossier: DossierId) -> str:
+    """A dossier's identifier, so that text order is its order within its kind."""
+    return f"{dossier.state.value}-{dossier.kind.value}-{dossier.serial:012d}"
+
+
+def dossier_of(key: str) -> DossierId:
+    """The inverse of `dossier_key`."""
+    state, kind, serial = key.split("-")
+    return DossierId(StateCode(state), DossierKind(kind), int(serial))
+
+
+def dossier_behind(cursor: str | None) -> str:
+    """The key behind which a list of dossiers goes on.
+
+    Raises:
+        MalformedError: if it is not a cursor that a list gave.
+    """
+    return FIRST if cursor is None else dossier_key(DossierId.parse(cursor))
+
+
+def subject_key(subject: Subject) -> str:
+    """The key of an item or a dossier. No two are alike: a year is no kind of dossier."""
+    return ern_key(subject) if isinstance(subject, Ern) else dossier_key(subject)
+
+
+def subject_of(key: str) -> Subject:
+    """The inverse of `subject_key`."""
+    return ern_of(key) if key[3:7].isdigit() else dossier_of(key)
 
 
 def case_key(case_id: CaseId) -> str:

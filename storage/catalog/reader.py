@@ -15,6 +15,7 @@ from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, Stat
 from evidence_store.item import Case, Item, Person, SealedObject, Version
 from evidence_store.page import Page
 from storage.catalog import ordering, spelling
+from storage.catalog.dossier_reader import SqlDossierReader
 from storage.catalog.ledger_reader import SqlLedgerReader
 from storage.catalog.queries import Queries, page, parts
 from storage.catalog.spelling import Found, read_back
@@ -47,6 +48,15 @@ class SqlCatalogReader(Queries):
     def ledger(self) -> SqlLedgerReader:
         """See `CatalogReader.ledger`."""
         return SqlLedgerReader(self)
+
+    @property
+    def dossiers(self) -> SqlDossierReader:
+        """See `CatalogReader.dossiers`."""
+        return SqlDossierReader(self)
+
+    def is_exercise(self) -> bool:
+        """See `CatalogReader.is_exercise`."""
+        return bool(self._installation().exercise)
 
     def state(self) -> StateCode:
         """See `CatalogReader.state`."""

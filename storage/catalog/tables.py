@@ -19,6 +19,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    false,
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
@@ -74,6 +75,7 @@ class InstallationRow(SQLModel, table=True):
     state: str = Field(sa_type=PlainText)
     authority: str = Field(sa_type=PlainText)
     created_at: datetime = Field(sa_type=UtcDateTime)
+    exercise: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class SerialRow(SQLModel, table=True):

@@ -9,6 +9,7 @@ from evidence_store.errors import ConflictError, MalformedError, NotFoundError
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, Role
 from evidence_store.item import Case, Item, ItemStatus, Person, SealedObject, Version
 from storage.catalog import ordering, spelling
+from storage.catalog.dossier_writer import SqlDossierWriter
 from storage.catalog.ledger_writer import SqlLedgerWriter
 from storage.catalog.reader import CASE, ITEM, OBJECT, PERSON, VERSION, SqlCatalogReader
 
@@ -20,6 +21,15 @@ class SqlCatalogWriter(SqlCatalogReader):
     def ledger(self) -> SqlLedgerWriter:
         """See `CatalogWriter.ledger`."""
         return SqlLedgerWriter(self)
+
+    @property
+    def dossiers(self) -> SqlDossierWriter:
+        """See `CatalogWriter.dossiers`."""
+        return SqlDossierWriter(self, self.state())
+
+    def next_person(self, role: Role) -> PersonCode:
+        """See `CatalogWriter.next_person`."""
+        return PersonCode(role, self.next_serial(f"person/{role}", 1))
 
     def open_case(self, title: str, reference: str | None, opened_at: datetime) -> Case:
         """See `CatalogWriter.open_case`."""
@@ -33,7 +43,7 @@ class SqlCatalogWriter(SqlCatalogReader):
         query = select(PERSON).where(PERSON.c.role == role.value, PERSON.c.name == name)
         for person in self.all(query, spelling.person_of):
             return person
-        person = Person(PersonCode(role, self.next_serial(f"person/{role}", 1)), name)
+        person = Person(self.next_person(role), name)
         self.insert(PERSON, [spelling.person_columns(person)])
         return person
 

@@ -1,0 +1,554 @@
+"""Access to evidence: decide, record, then serve. What cannot be recorded is not served.
+
+The facts come from signed events and the registry as it is now; the decision, its rule, the
+policy's digest and the facts themselves are recorded before the first byte, and how it ended
+after the last. While bytes leave, whatever ends the permission ends them too.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from evidence_store.canonical import Json
+from evidence_store.cooperation.registry import (
+    AuthorityEntry,
+    AuthorityRole,
+    EntryKind,
+    OfficerEntry,
+    OfficerRole,
+)
+from evidence_store.custody.act import ActType
+from evidence_store.custody.timeline import History
+from evidence_store.desk import Desk
+from evidence_store.dossier_port import Access
+from evidence_store.dossiers import Taken, new_dossier, take
+from evidence_store.errors import (
+    DeniedError,
+    EvidenceError,
+    MalformedError,
+    NotFoundError,
+    OutOfOrderError,
+)
+from evidence_store.granting import grant_chain, owner_of, provider_consents, registry_party
+from evidence_store.handling import history_of
+from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern, Subject
+from evidence_store.item import Item, SealedObject, Version
+from evidence_store.ledger.event import Link
+from evidence_store.ports import CatalogReader, CatalogWriter
+from evidence_store.protecting import measures_on
+from evidence_store.sharing.decision import (
+    Allow,
+    Asked,
+    Decision,
+    Deny,
+    OfficerFacts,
+    Policy,
+    ProviderFacts,
+    VersionFacts,
+    facts_document,
+)
+from evidence_store.sharing.grant import Grant, effective
+from evidence_store.sharing.marking import marked
+from evidence_store.sharing.terms import COPIES, Action, version_id
+from evidence_store.vault import Vault
+
+NO_ITEM = "no-such-item"
+PIECE_BYTES = 1024 * 1024
+COPY_ID_BYTES = 16
+UNLIMITED = 2**31
+GRANTS_TRIED_MAX = 20
+OVERSEERS = frozenset(
+    {
+        OfficerRole.AUDITOR,
+        OfficerRole.DATA_PROTECTION,
+        OfficerRole.CENTRAL,
+        OfficerRole.JUDGE,
+        OfficerRole.REGISTRAR,
+        OfficerRole.PROTECTION,
+    }
+)
+"""Who reads the record of access without needing to know the case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an officer asks for, and why. Without a grant, those of the officer's are tried."""
+
+    ern: Ern
+    version: int | None
+    action: Action
+    purpose: str
+    grant: DossierId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """An access that was allowed and recorded. `copy_id` names it in what is handed out."""
+
+    access: DossierId
+    decision: Allow
+    question: Question
+    version: Version | None
+    sealed: SealedObject | None
+    copy_id: str
+    asked: Asked = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Considered:
+    """A question with all that is known, and what was decided."""
+
+    decision: Decision
+    asked: Asked | None
+    grant: DossierId | None
+    version: Version | None
+
+
+def ask(desk: Desk, policy: Policy, question: Question) -> Opening:
+    """Decide and record. When this returns, the access is on record and may be served.
+
+    Raises:
+        NotFoundError: if there is no such item, or the officer may not know that there is.
+        DeniedError: if the officer may know of it, and a rule refuses what is asked.
+        KeyUnavailableError, CatalogBusyError, NoSpaceError: nothing was recorded, nothing opens.
+    """
+    with desk.catalog.write() as writer:
+        considered = _consider(writer, desk, policy, question)
+        access, copy_id = _record(writer, desk, policy, question, considered)
+        visible = considered.asked is not None and _may_see(policy, considered.asked)
+        sealed = (
+            writer.sealed(considered.version.object_name)
+            if considered.version is not None and isinstance(considered.decision, Allow)
+            else None
+        )
+    if isinstance(considered.decision, Deny) or considered.asked is None:
+        if not visible:
+            raise NotFoundError(f"there is no item {question.ern}")
+        raise DeniedError(considered.decision.rule, policy.digest, f"{access} tells why")
+    return Opening(
+        access=access,
+        decision=considered.decision,
+        question=replace(question, grant=considered.grant),
+        version=considered.version,
+        sealed=sealed,
+        copy_id=copy_id,
+        asked=considered.asked,
+    )
+
+
+def serve(desk: Desk, policy: Policy, opening: Opening, vault: Vault) -> Iterator[bytes]:
+    """The bytes, piece by piece, each only while the access is still allowed.
+
+    A copy for viewing is marked with its identity where its format allows; what is downloaded is
+    exact. However it ends, the count of bytes that left is recorded.
+
+    Raises:
+        DeniedError: instead of the next piece, if the permission has ended.
+        FixityError, KeyUnavailableError, StoreUnavailableError: as `Vault.open`.
+    """
+    if opening.version is None or opening.sealed is None:
+        end(desk, opening, "complete", 0, None)
+        return
+    state, sent, ended = hashlib.sha256(), 0, "interrupted"
+    content = vault.open(opening.sealed)
+    if opening.question.action is Action.VIEW:
+        content = marked(content, opening.version.media_type, opening.copy_id)
+    watch = Watch(desk, policy, opening)
+    try:
+        for piece in _pieces(content):
+            watch.insist_open()
+            state.update(piece)
+            sent += len(piece)  # counted before it leaves: never fewer than left
+            yield piece
+        ended = "complete"
+    except DeniedError as error:
+        ended = error.rule
+        raise
+    except EvidenceError as error:
+        ended = error.code
+        raise
+    finally:
+        whole = state.hexdigest() if ended == "complete" else None
+        end(desk, opening, ended, sent, whole)
+
+
+def end(
+    desk: Desk, opening: Opening, ended: str, served_bytes: int, served_sha256: str | None
+) -> None:
+    """Record how an access ended.
+
+    Raises:
+        CatalogBusyError, NoSpaceError: it is not recorded; the access shows as not ended.
+    """
+    with desk.catalog.write() as writer:
+        data: dict[str, Json] = {
+            "ended": ended,
+            "served_bytes": served_bytes,
+            "served_sha256": served_sha256,
+        }
+        taken = Taken("ended", desk.officer, data)
+        take(writer, desk.recorder, opening.access, taken, state="ended")
+        writer.dossiers.end_access(
+            opening.access,
+            at=desk.now,
+            ended=ended,
+            served_bytes=served_bytes,
+            served_sha256=served_sha256,
+        )
+
+
+class Watch:
+    """Whether an access is still allowed. Cheap while nothing has changed."""
+
+    def __init__(self, desk: Desk, policy: Policy, opening: Opening) -> None:
+        self._desk, self._policy, self._opening = desk, policy, opening
+        self._grant = opening.asked.grant
+        self._heads: Mapping[Subject, Link] | None = None
+        with desk.catalog.read() as reader:
+            self._subjects = self._relevant(reader)
+
+    def insist_open(self) -> None:
+        """Insist that it is.
+
+        Raises:
+            DeniedError: if the permission has ended: by time, by an act, by the registry.
+        """
+        with self._desk.catalog.read() as reader:
+            heads = reader.ledger.links(self._subjects)
+            expired = self._grant is not None and self._desk.now >= self._grant.valid_until
+            if heads == self._heads and not expired:
+                return
+            found = _consider(
+                reader, self._desk, self._policy, self._opening.question, under_way=True
+            )
+            if isinstance(found.decision, Deny):
+                raise DeniedError(
+                    found.decision.rule, self._policy.digest, f"{self._opening.access} has ended"
+                )
+            self._heads = heads
+            self._subjects = self._relevant(reader)
+
+    def _relevant(self, reader: CatalogReader) -> list[Subject]:
+        """What an end of the permission would be an event of."""
+        asked, question = self._opening.asked, self._opening.question
+        found: list[Subject] = [question.ern]
+        if question.grant is not None:
+            chain = grant_chain(reader, self._desk.chains, question.grant)
+            found += [each.terms.grant for each in chain]
+        for kind, key in (
+            (EntryKind.OFFICER, asked.officer.code),
+            (EntryKind.AUTHORITY, asked.officer.authority),
+        ):
+            entry = self._desk.registry(reader).find(kind, key)
+            found += [] if entry is None else [entry.change]
+        measures = reader.dossiers.tagged(DossierKind.MEASURE, "item", str(question.ern))
+        return found + [each.id for each in measures]
+
+
+def accesses(
+    desk: Desk,
+    *,
+    ern: Ern | None = None,
+    grant: DossierId | None = None,
+    after: str | None = None,
+    limit: int = 100,
+) -> tuple[Sequence[Access], str | None]:
+    """Who had access to an item, or under a grant: for its provider's State, and for a court of it.
+
+    Raises:
+        NotFoundError: if there is none, or it is not this officer's to know.
+        MalformedError: if neither is named.
+    """
+    with desk.catalog.read() as reader:
+        _insist_may_audit(reader, desk, ern, grant)
+        page = reader.dossiers.accesses(ern=ern, grant=grant, after=after, limit=limit)
+    return page.entries, page.after
+
+
+def _insist_may_audit(
+    reader: CatalogReader, desk: Desk, ern: Ern | None, grant: DossierId | None
+) -> None:
+    registry, now = desk.registry(reader), desk.now
+    officer = registry.officer(desk.officer)
+    authority = registry.authority(officer.authority)
+    missing = NotFoundError(f"there is no {'item' if ern else 'grant'} {ern or grant}")
+    if ern is not None:
+        item = reader.item(ern)
+        owner, case = owner_of(reader, item), item.case_id
+    elif grant is not None:
+        terms = grant_chain(reader, desk.chains, grant)[0].terms
+        owner, case = terms.grantor, terms.case_id
+    else:
+        raise MalformedError("access: expected an item or a grant")
+    roles = officer.roles_at(now)
+    if officer.authority != desk.authority or not roles:
+        raise missing
+    if registry.authority(owner).state == authority.state:
+        knows = case in reader.dossiers.cases_of(desk.officer, now)
+        if not (roles & OVERSEERS or (knows and OfficerRole.OPERATOR not in roles)):
+            raise missing
+        return
+    is_court = AuthorityRole.COURT in authority.roles_at(now)
+    if ern is None:
+        own = grant is not None and is_court and _is_grantee(reader, desk, grant)
+    else:
+        own = is_court and bool(reader.dossiers.grants_of(ern, officer.authority, limit=1))
+    if not own:
+        raise missing
+
+
+def _is_grantee(reader: CatalogReader, desk: Desk, grant: DossierId) -> bool:
+    return grant_chain(reader, desk.chains, grant)[-1].terms.grantee == desk.authority
+
+
+def visible(
+    desk: Desk, *, after: str | None = None, limit: int = 50
+) -> tuple[Sequence[Item], str | None]:
+    """The items that an officer may know of, by ERN.
+
+    Raises:
+        NotFoundError: if there is no such officer.
+        OutOfOrderError: if the officer has no role now.
+        MalformedError: if `after` is not a cursor that an earlier page gave.
+    """
+    with desk.catalog.read() as reader:
+        officer = desk.registry(reader).officer(desk.officer)
+        roles = officer.roles_at(desk.now)
+        if officer.authority != desk.authority or not roles or OfficerRole.OPERATOR in roles:
+            return [], None
+        page = reader.dossiers.visible_items(
+            desk.officer, officer.authority, desk.now, after=after, limit=limit
+        )
+        return [reader.item(ern) for ern in page.entries], page.after
+
+
+def considered(reader: CatalogReader, desk: Desk, policy: Policy, question: Question) -> Decision:
+    """What would be decided now. Nothing is recorded, so nothing may be served by it."""
+    return _consider(reader, desk, policy, question).decision
+
+
+def _consider(
+    reader: CatalogReader,
+    desk: Desk,
+    policy: Policy,
+    question: Question,
+    *,
+    under_way: bool = False,
+) -> _Considered:
+    try:
+        item, versions = reader.item(question.ern), reader.versions(question.ern)
+        version = _chosen(versions, question.version)
+        number = 0 if version is None else version.number
+    except NotFoundError:
+        desk.registry(reader).officer(desk.officer)
+        return _Considered(Deny(NO_ITEM, policy.digest, (NO_ITEM,)), None, question.grant, None)
+    base = _asked(reader, desk, question, item, number)
+    best: _Considered | None = None
+    for grant in _candidates(reader, question, base):
+        asked = _under(reader, desk, base, grant, under_way=under_way)
+        found = _Considered(policy.decide(asked), asked, grant, version)
+        if isinstance(found.decision, Allow):
+            return found
+        best = best or found
+    if best is None:
+        raise AssertionError("there is always a candidate")
+    return best
+
+
+def _chosen(versions: Sequence[Version], number: int | None) -> Version | None:
+    """The version that is asked for: by default the original; None of what has no bytes.
+
+    Raises:
+        NotFoundError: if there is none of this number.
+    """
+    if not versions and not number:
+        return None
+    for each in versions:
+        if each.number == (number or 1):
+            return each
+    raise NotFoundError(f"there is no version {number}")
+
+
+def _candidates(
+    reader: CatalogReader, question: Question, base: Asked
+) -> Sequence[DossierId | None]:
+    """The grants to try: the one that is named, or none for an own case, or those there are."""
+    if question.grant is not None:
+        return [question.grant]
+    if base.officer.state == base.version.owner_state and base.version.case in base.officer.cases:
+        return [None]
+    grants = reader.dossiers.grants_of(
+        question.ern, AuthorityId(base.officer.authority), limit=GRANTS_TRIED_MAX
+    )
+    return grants or [None]
+
+
+def _asked(reader: CatalogReader, desk: Desk, question: Question, item: Item, number: int) -> Asked:
+    """The facts, without a grant."""
+    now, registry = desk.now, desk.registry(reader)
+    officer = registry.officer(desk.officer)
+    if officer.authority != desk.authority:
+        raise OutOfOrderError(f"officer {desk.officer}: expected one of {desk.authority}")
+    authority = registry.authority(officer.authority)
+    told = history_of(reader.ledger, item.ern)
+    owner = owner_of(reader, item)
+    custodian = owner if told.custody is None else told.custody.custodian
+    measures = measures_on(reader, desk.chains, item.ern)
+    terms = item.asserted.terms
+    return Asked(
+        action=question.action,
+        purpose=question.purpose,
+        now=now,
+        officer=_officer(reader, officer, authority, now),
+        version=VersionFacts(
+            id=version_id(item.ern, number),
+            item=str(item.ern),
+            case=str(item.case_id),
+            owner=owner.value,
+            owner_state=registry.authority(owner).state.value,
+            custodian=custodian.value,
+            status=item.status.value,
+            classification=1 if told.custody is None else told.custody.classification.level,
+            verified_hours=_hours_since_measured(told, number, now),
+            holds=frozenset()
+            if told.custody is None
+            else frozenset(each.value for each in told.custody.holds.values() if each != custodian),
+            measures=frozenset(
+                str(dossier) for dossier, measure in measures if measure.blocks(number)
+            ),
+        ),
+        provider=None
+        if terms is None
+        else ProviderFacts(
+            frozenset(terms.may_see),
+            frozenset(each.value for each in terms.purposes),
+            terms.until.latest,
+        ),
+        consents=frozenset({"provider"})
+        if terms is not None
+        and provider_consents(reader, desk.chains, item.ern, officer.authority, question.purpose)
+        else frozenset(),
+        continued=frozenset(str(dossier) for dossier, _ in measures),
+    )
+
+
+def _officer(
+    reader: CatalogReader, officer: OfficerEntry, authority: AuthorityEntry, now: datetime
+) -> OfficerFacts:
+    return OfficerFacts(
+        code=str(officer.code),
+        authority=authority.id.value,
+        state=authority.state.value,
+        roles=frozenset(each.value for each in officer.roles_at(now)),
+        authority_roles=frozenset(each.value for each in authority.roles_at(now)),
+        clearance=officer.clearance.level,
+        cases=frozenset(str(each) for each in reader.dossiers.cases_of(officer.code, now)),
+    )
+
+
+def _under(
+    reader: CatalogReader, desk: Desk, base: Asked, dossier: DossierId | None, *, under_way: bool
+) -> Asked:
+    """The facts under a grant. A grant that is not there, or not a side's, counts as none."""
+    if dossier is None:
+        return base
+    try:
+        chain = grant_chain(reader, desk.chains, dossier)
+    except NotFoundError:
+        return base
+    found = effective(chain, registry_party(desk.registry(reader), desk))
+    return replace(base, grant=found, uses_left=_uses_left(reader, chain) + (1 if under_way else 0))
+
+
+def _uses_left(reader: CatalogReader, chain: Sequence[Grant]) -> int:
+    left = UNLIMITED
+    for each in chain:
+        if each.terms.downloads_max is not None:
+            used = sum(
+                reader.dossiers.downloads(each.terms.grant, action.value) for action in COPIES
+            )
+            left = min(left, each.terms.downloads_max - used)
+    return left
+
+
+def _hours_since_measured(told: History, number: int, now: datetime) -> int:
+    """Since when nobody has measured the version; 0 for a thing, which has no bytes."""
+    if number == 0:
+        return 0
+    last: datetime | None = None
+    for row in told.rows:
+        measured = row.act.data.get("measured")
+        for each in measured if isinstance(measured, list) else []:
+            if isinstance(each, dict) and each.get("version", 1) == number:
+                last = row.act.at
+        if row.act.type is ActType.VERIFIED_MATCH and row.act.data.get("version") in {number, None}:
+            last = row.act.at
+    return UNLIMITED if last is None else int((now - last).total_seconds() // 3600)
+
+
+def _may_see(policy: Policy, asked: Asked) -> bool:
+    """Whether the officer may know that the item is there."""
+    return isinstance(policy.decide(replace(asked, action=Action.SEE_METADATA)), Allow)
+
+
+def _record(
+    writer: CatalogWriter, desk: Desk, policy: Policy, question: Question, found: _Considered
+) -> tuple[DossierId, str]:
+    decision = found.decision
+    closed = [] if isinstance(decision, Allow) else [*decision.closed]
+    number = question.version or 0 if found.version is None else found.version.number
+    data: dict[str, Json] = {
+        "decision": decision.text,
+        "rule": decision.rule,
+        "closed": [*closed],
+        "policy": policy.digest,
+        "action": question.action.value,
+        "purpose": question.purpose,
+        "item": str(question.ern),
+        "version": number,
+        "grant": None if found.grant is None else str(found.grant),
+    }
+    copy_id = desk.recorder.random(COPY_ID_BYTES).hex()
+    private: dict[str, Json] = {"copy_id": copy_id}
+    if found.asked is not None:
+        private["facts"] = facts_document(found.asked)
+    writer.dossiers.keep_policy(policy.digest, policy.text)
+    access = new_dossier(
+        writer,
+        desk.recorder,
+        DossierKind.ACCESS,
+        Taken("decided", desk.officer, data, private),
+        state=decision.text,
+    )
+    writer.dossiers.add_access(
+        Access(
+            id=access,
+            at=desk.now,
+            officer=desk.officer,
+            authority=desk.authority,
+            ern=question.ern,
+            version=number,
+            action=question.action.value,
+            purpose=question.purpose,
+            grant=found.grant,
+            decision=decision.text,
+            rule=decision.rule,
+            policy=policy.digest,
+            copy_id=copy_id,
+        )
+    )
+    return access, copy_id
+
+
+def _pieces(content: Iterator[bytes]) -> Iterator[bytes]:
+    """The content in pieces of about a mebibyte: between two of them the permission is looked at."""
+    waiting: list[bytes] = []
+    size = 0
+    for chunk in content:
+        waiting.append(chunk)
+        size += len(chunk)
+        if size >= PIECE_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join(waiting)

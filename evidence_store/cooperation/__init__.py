@@ -1,0 +1,1 @@
+"""Cooperation between States: who is who, and who asks whom for what."""

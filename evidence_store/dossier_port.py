@@ -1,0 +1,233 @@
+"""What dossiers ask of the outside world: their part of the catalog.
+
+An index only: what a dossier says stands in its signed events (`LedgerReader.events`), and
+whoever relies on it reads those. `tests/contract` holds every implementation to this.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from evidence_store.dossier import Dossier
+from evidence_store.identifiers import AuthorityId, CaseId, DossierId, DossierKind, Ern, PersonCode
+from evidence_store.page import Page
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedVersion:
+    """A version that a grant names; for one officer of the grantee, or for all."""
+
+    ern: Ern
+    version: int
+    officer: PersonCode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Whether a grant is open, and between which instants. It is open from the first on."""
+
+    is_open: bool
+    valid_from: datetime
+    valid_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An access: who asked for what and why, what was decided by which rule, what was served."""
+
+    id: DossierId
+    at: datetime
+    officer: PersonCode
+    authority: AuthorityId
+    ern: Ern
+    version: int
+    action: str
+    purpose: str
+    grant: DossierId | None
+    decision: str
+    rule: str
+    policy: str
+    copy_id: str
+    served_bytes: int | None = None
+    served_sha256: str | None = None
+    ended_at: datetime | None = None
+    ended: str | None = None  # how: complete, or the rule that stopped it
+
+
+class DossierReader(Protocol):
+    """The dossiers' part of a consistent view of the catalog. Every query goes by an index."""
+
+    def dossier(self, dossier: DossierId) -> Dossier:
+        """Look a dossier up.
+
+        Raises:
+            NotFoundError: if there is none.
+        """
+        ...
+
+    def dossiers(
+        self,
+        kind: DossierKind,
+        *,
+        owner: AuthorityId | None = None,
+        counterpart: AuthorityId | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page[Dossier]:
+        """Dossiers of a kind by identifier; of one owner or one other side, if given.
+
+        Raises:
+            MalformedError: if `after` is not a cursor that an earlier page gave.
+        """
+        ...
+
+    def tagged(
+        self, kind: DossierKind, name: str, value: str, *, limit: int = 1000
+    ) -> Sequence[Dossier]:
+        """Dossiers of a kind with this tag, the newest first."""
+        ...
+
+    def tags(self, dossier: DossierId) -> Sequence[tuple[str, str]]:
+        """What a dossier can be found by."""
+        ...
+
+    def values(
+        self, name: str, *, prefix: str, after: str | None = None, limit: int = 100
+    ) -> Page[str]:
+        """The different values of a tag that begin with `prefix`, in order."""
+        ...
+
+    def made_since(self, kind: DossierKind, owner: AuthorityId, since: datetime) -> int:
+        """How many dossiers of a kind an owner has made since then."""
+        ...
+
+    def visible_items(
+        self,
+        officer: PersonCode,
+        authority: AuthorityId,
+        now: datetime,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page[Ern]:
+        """The items that an officer may know of, by ERN: of own cases, and under open grants.
+
+        Raises:
+            MalformedError: if `after` is not a cursor that an earlier page gave.
+        """
+        ...
+
+    def window(self, grant: DossierId) -> Window | None:
+        """The grant's window; None where it names no items."""
+        ...
+
+    def grants_of(
+        self, ern: Ern, grantee: AuthorityId | None = None, *, limit: int = 1000
+    ) -> Sequence[DossierId]:
+        """The grants that name an item, the newest first; only those to one authority, if given."""
+        ...
+
+    def cases_of(self, officer: PersonCode, now: datetime) -> Sequence[CaseId]:
+        """The cases that an officer needs to know now."""
+        ...
+
+    def access(self, access: DossierId) -> Access:
+        """Look an access up.
+
+        Raises:
+            NotFoundError: if there is none.
+        """
+        ...
+
+    def accesses(
+        self,
+        *,
+        ern: Ern | None = None,
+        grant: DossierId | None = None,
+        officer: PersonCode | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page[Access]:
+        """Accesses by identifier, of one item, grant or officer.
+
+        Raises:
+            MalformedError: if none of the three is given, or `after` is no cursor.
+        """
+        ...
+
+    def copy(self, *, copy_id: str | None = None, sha256: str | None = None) -> Access | None:
+        """The access that a copy was handed out by, by its identity or its digest."""
+        ...
+
+    def downloads(self, grant: DossierId, action: str) -> int:
+        """How often this was allowed under a grant."""
+        ...
+
+    def policy_text(self, digest: str) -> str | None:
+        """The text of a policy that decisions were made by, if it is kept."""
+        ...
+
+
+class DossierWriter(DossierReader, Protocol):
+    """The dossiers' part of a transaction."""
+
+    def next_dossier(self, kind: DossierKind) -> DossierId:
+        """The next identifier of a kind. Never given out twice."""
+        ...
+
+    def add_dossier(self, dossier: Dossier, tags: Mapping[str, Sequence[str]]) -> None:
+        """Enter a dossier, with what it can be found by.
+
+        Raises:
+            ConflictError: if there is one of this identifier.
+        """
+        ...
+
+    def change_dossier(self, dossier: DossierId, state: str, at: datetime) -> None:
+        """Where a dossier stands now.
+
+        Raises:
+            NotFoundError: if there is none.
+        """
+        ...
+
+    def add_granted(
+        self,
+        grant: DossierId,
+        grantee: AuthorityId,
+        versions: Sequence[GrantedVersion],
+        window: Window,
+    ) -> None:
+        """Enter the versions that a grant names."""
+        ...
+
+    def open_grant(self, grant: DossierId, *, is_open: bool) -> None:
+        """Open or close a grant for lists."""
+        ...
+
+    def assign(
+        self, officer: PersonCode, case_id: CaseId, until: datetime, dossier: DossierId
+    ) -> None:
+        """Say until when an officer needs to know a case."""
+        ...
+
+    def add_access(self, access: Access) -> None:
+        """Enter an access; its dossier must be there."""
+        ...
+
+    def end_access(
+        self,
+        access: DossierId,
+        *,
+        at: datetime,
+        ended: str,
+        served_bytes: int,
+        served_sha256: str | None,
+    ) -> None:
+        """Say how an access ended."""
+        ...
+
+    def keep_policy(self, digest: str, text: str) -> None:
+        """Keep the text of a policy under its digest, once."""
+        ...

@@ -1,0 +1,129 @@
+"""How dossiers are opened, carried on and read: each step an event, signed and in the log.
+
+Reading is from the signed events and not from the index: a chain that does not hold is refused,
+so whoever owns the database can withhold a dossier and cannot change one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evidence_store.audit import audit_chain, registered_keys
+from evidence_store.canonical import Json
+from evidence_store.dossier import OFFICER, Dossier, Step
+from evidence_store.errors import LedgerAlteredError, NotFoundError, OutOfOrderError
+from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, PersonCode
+from evidence_store.ledger.event import Draft
+from evidence_store.ports import CatalogReader, CatalogWriter
+from evidence_store.recording import Recorder
+
+KEPT_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A step that is to be taken: what was done, and what it says, open and withheld."""
+
+    act: str
+    officer: PersonCode
+    data: Mapping[str, Json] = field(default_factory=dict)
+    private: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Chains:
+    """Dossiers' steps, checked. A chain is checked once for each commitment that it ends with."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[DossierId, bytes], tuple[Step, ...]] = {}
+
+    def steps(self, reader: CatalogReader, dossier: DossierId) -> Sequence[Step]:
+        """A dossier's steps, in order.
+
+        Raises:
+            NotFoundError: if there is no such dossier.
+            LedgerAlteredError: if its events are not those that were signed and entered.
+        """
+        link = reader.ledger.links([dossier]).get(dossier)
+        if link is None or link.head is None:
+            raise NotFoundError(f"there is no {dossier}")
+        key = (dossier, link.head)
+        found = self._kept.get(key)
+        if found is None:
+            for finding in audit_chain(reader.ledger, dossier, registered_keys(reader.ledger)):
+                raise LedgerAlteredError(f"{dossier}: {finding.where}: {finding.problem}")
+            found = tuple(Step.of(each.signed) for each in reader.ledger.events(dossier))
+            if len(self._kept) >= KEPT_MAX:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = found
+        return found
+
+
+def open_dossier(
+    writer: CatalogWriter,
+    recorder: Recorder,
+    dossier: DossierId,
+    step: Taken,
+    *,
+    state: str,
+    counterpart: AuthorityId | None = None,
+    tags: Mapping[str, Sequence[str]] | None = None,
+) -> DossierId:
+    """Open a dossier under the identifier that `DossierWriter.next_dossier` gave.
+
+    Raises:
+        KeyUnavailableError: if the authority's key is not at hand.
+        MalformedError: if the step holds what an event cannot.
+    """
+    now = recorder.clock.now()
+    made = Dossier(dossier, state, recorder.by.authority, counterpart, now, now)
+    writer.dossiers.add_dossier(made, tags or {})
+    recorder.record(writer, [_draft(dossier, step)])
+    return dossier
+
+
+def new_dossier(
+    writer: CatalogWriter,
+    recorder: Recorder,
+    kind: DossierKind,
+    step: Taken,
+    *,
+    state: str,
+    counterpart: AuthorityId | None = None,
+    tags: Mapping[str, Sequence[str]] | None = None,
+) -> DossierId:
+    """Open a dossier under the next identifier of its kind. Raises: as `open_dossier`."""
+    return open_dossier(
+        writer,
+        recorder,
+        writer.dossiers.next_dossier(kind),
+        step,
+        state=state,
+        counterpart=counterpart,
+        tags=tags,
+    )
+
+
+def take(
+    writer: CatalogWriter, recorder: Recorder, dossier: DossierId, step: Taken, *, state: str
+) -> None:
+    """Carry a dossier on to a state. Whether that may be is for the caller's rules.
+
+    Raises:
+        NotFoundError: if there is no such dossier.
+        KeyUnavailableError, MalformedError: as `open_dossier`.
+    """
+    writer.dossiers.change_dossier(dossier, state, recorder.clock.now())
+    recorder.record(writer, [_draft(dossier, step)])
+
+
+def insist_on_another(officer: PersonCode, others: Sequence[PersonCode], what: str) -> None:
+    """Insist that this is none of those who did what is now to be approved.
+
+    Raises:
+        OutOfOrderError: if it is: nobody approves what they proposed.
+    """
+    if officer in others:
+        raise OutOfOrderError(f"{what}: expected another officer than {officer}, who proposed it")
+
+
+def _draft(dossier: DossierId, step: Taken) -> Draft:
+    return Draft(dossier, step.act, step.data, {OFFICER: str(step.officer), **step.private})

@@ -1,0 +1,521 @@
+"""Granting: terms are proposed, reviewed, offered by another officer, and signed by both sides.
+
+What stands in the way of a grant is listed before it is offered. A consent is asked of those whose
+it is to give. A grant can be suspended or revoked at any time; what it ends with is declared.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from evidence_store.canonical import Json
+from evidence_store.cooperation.registry import AuthorityRole, OfficerRole
+from evidence_store.cooperation.request import request_of
+from evidence_store.desk import Desk
+from evidence_store.dossier_port import GrantedVersion, Window
+from evidence_store.dossiers import (
+    Chains,
+    Taken,
+    insist_on_another,
+    new_dossier,
+    open_dossier,
+    take,
+)
+from evidence_store.errors import IncompleteError, MalformedError, NotFoundError, OutOfOrderError
+from evidence_store.handling import history_of
+from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern
+from evidence_store.item import Item, ItemStatus
+from evidence_store.kinds import stated
+from evidence_store.moment import Moment
+from evidence_store.ports import CatalogReader, CatalogWriter
+from evidence_store.protecting import measures_on
+from evidence_store.provider import Purpose
+from evidence_store.registering import Registry
+from evidence_store.sharing.consent import CONSENT, Consent, Subject, consent_of
+from evidence_store.sharing.grant import (
+    BY_GRANTEE,
+    DECLARATIONS,
+    Grant,
+    Refused,
+    grant_of,
+    inherited,
+    may_pass_on,
+)
+from evidence_store.sharing.terms import Assurance, Basis, Granted, Terms
+from evidence_store.teaming import team
+
+PROPOSERS = (OfficerRole.PROSECUTOR, OfficerRole.CENTRAL, OfficerRole.JUDGE)
+SIGNERS = (OfficerRole.CENTRAL,)
+USERS = (
+    OfficerRole.PROSECUTOR,
+    OfficerRole.CENTRAL,
+    OfficerRole.JUDGE,
+    OfficerRole.REGISTRAR,
+    OfficerRole.INVESTIGATOR,
+)
+ONWARD_MAX = 8
+ASKABLE = frozenset({"acknowledged", "in_execution", "executed_in_part", "executed", "postponed"})
+CENTRAL = (AuthorityRole.CENTRAL_MLA, AuthorityRole.CENTRAL_EXTRADITION)
+
+
+def grant(reader: CatalogReader, chains: Chains, dossier: DossierId, of: AuthorityId) -> Grant:
+    """A grant, for an authority that is a side of it.
+
+    Raises:
+        NotFoundError: if there is none, or the authority is on neither side.
+        LedgerAlteredError: if its events are not those that were signed.
+    """
+    found = grant_of(chains.steps(reader, dossier))
+    found.insist_side(of)
+    return found
+
+
+def grant_chain(reader: CatalogReader, chains: Chains, dossier: DossierId) -> list[Grant]:
+    """A grant and those it rests on, from the first grantor's on.
+
+    Raises:
+        NotFoundError: if there is none.
+        MalformedError: if it rests on more than could be.
+    """
+    found = [grant_of(chains.steps(reader, dossier))]
+    while (below := found[0].terms.rests_on) is not None:
+        if len(found) >= ONWARD_MAX:
+            raise MalformedError(f"grant: rests on more than {ONWARD_MAX} others")
+        found.insert(0, grant_of(chains.steps(reader, below)))
+    return found
+
+
+def granted_item(reader: CatalogReader, ern: Ern, number: int | None) -> Granted:
+    """An item as it can be granted: the version asked for or the original; 0 for a thing.
+
+    Raises:
+        NotFoundError: if there is no such item or version.
+    """
+    reader.item(ern)
+    versions = {each.number: each for each in reader.versions(ern)}
+    if not versions and not number:
+        return Granted(ern, 0, None)
+    chosen = versions.get(number or 1)
+    if chosen is None:
+        raise NotFoundError(f"{ern} has no version {number}")
+    return Granted(ern, chosen.number, chosen.fingerprint.sha256.hex)
+
+
+def propose_grant(
+    desk: Desk,
+    terms_for: Callable[[CatalogReader, DossierId], Terms],
+    refused: Sequence[Refused] = (),
+) -> DossierId:
+    """Propose a grant; `terms_for` makes its terms when it has an identifier.
+
+    Raises:
+        OutOfOrderError: if the officer may not, or the terms are another's.
+        NotFoundError: if the grantee or an item is not there.
+    """
+    with desk.catalog.write() as writer:
+        desk.insist(writer, PROPOSERS)
+        dossier = writer.dossiers.next_dossier(DossierKind.GRANT)
+        terms = terms_for(writer, dossier)
+        if terms.grantor != desk.authority or terms.grant != dossier:
+            raise OutOfOrderError("grant: expected terms of one's own authority")
+        desk.registry(writer).authority(terms.grantee)
+        listed: list[Json] = [
+            {"ern": each.ern, "reason": stated(each.reason, "reason")} for each in refused
+        ]
+        taken = Taken(
+            "proposed",
+            desk.officer,
+            {"terms": terms.digest, "to": terms.grantee.value},
+            {"terms_document": terms.document.decode(), "refused": listed},
+        )
+        tags = {"item": [str(each.ern) for each in terms.items]}
+        if terms.rests_on is not None:
+            tags["rests_on"] = [str(terms.rests_on)]
+        return open_dossier(
+            writer,
+            desk.recorder,
+            dossier,
+            taken,
+            state="under_review",
+            counterpart=terms.grantee,
+            tags=tags,
+        )
+
+
+def review(reader: CatalogReader, chains: Chains, desk: Desk, found: Grant) -> list[str]:
+    """What stands in the way of a grant now, as pointers; nothing, if it may be offered."""
+    terms, registry = found.terms, Registry(reader, chains)
+    problems = list(_parties(registry, desk, terms))
+    problems += _basis(reader, chains, desk, terms)
+    if terms.rests_on is not None:
+        parent = grant_of(chains.steps(reader, terms.rests_on))
+        problems += inherited(parent.terms, terms)
+        if parent.state != "active":
+            problems.append(f"/rests_on: {terms.rests_on} is {parent.state}")
+        if not may_pass_on(parent, terms.grantee, registry_party(registry, desk)):
+            problems.append(
+                f"/rests_on: {parent.terms.grantor} has not consented to {terms.grantee}"
+            )
+    for each in terms.items:
+        problems += _item(reader, chains, registry, terms, each)
+    return problems
+
+
+def offer_grant(desk: Desk, dossier: DossierId) -> Grant:
+    """Offer a grant that another officer proposed: the grantor signs the terms.
+
+    Raises:
+        IncompleteError: if something stands in the way; everything that does, is listed.
+        OutOfOrderError, NotFoundError: as `step`.
+    """
+    with desk.catalog.write() as writer:
+        found = grant(writer, desk.chains, dossier, desk.authority)
+        insist_on_another(desk.officer, [found.proposed_by], str(dossier))
+        problems = review(writer, desk.chains, desk, found)
+        if problems:
+            raise IncompleteError("grant", problems)
+        taken = Taken("offered", desk.officer, {"terms": found.terms.digest})
+        return _take(writer, desk, dossier, found, taken, SIGNERS)
+
+
+def accept_grant(desk: Desk, dossier: DossierId, terms: str) -> Grant:
+    """Accept a grant: the grantee signs the terms, which it names by their digest.
+
+    Raises:
+        MalformedError: if these are other terms.
+        OutOfOrderError, NotFoundError: as `step`.
+    """
+    with desk.catalog.write() as writer:
+        found = grant(writer, desk.chains, dossier, desk.authority)
+        if terms != found.terms.digest:
+            raise MalformedError(
+                f"terms: expected those of {found.terms.digest}, found {terms[:64]!r}"
+            )
+        taken = Taken("accepted", desk.officer, {"terms": terms})
+        after = _take(writer, desk, dossier, found, taken, SIGNERS)
+        start, end = found.terms.valid_from.earliest, found.terms.valid_until.earliest
+        if start is None or end is None:
+            raise MalformedError("terms: expected a validity")
+        officers = found.terms.officers or (None,)
+        writer.dossiers.add_granted(
+            dossier,
+            found.terms.grantee,
+            [
+                GrantedVersion(each.ern, each.version, officer)
+                for each in found.terms.items
+                for officer in officers
+            ],
+            Window(is_open=True, valid_from=start, valid_until=end),
+        )
+        return after
+
+
+def step(
+    desk: Desk,
+    dossier: DossierId,
+    act: str,
+    data: Mapping[str, Json] | None = None,
+    reason: str | None = None,
+) -> Grant:
+    """Take a step that needs no more than the table, the side and the officer's role.
+
+    Raises:
+        OutOfOrderError: if it is not possible now, by this side or by this officer.
+        NotFoundError: if there is no such grant for this authority.
+    """
+    if act in {"proposed", "offered", "accepted", "consent_noted"}:
+        raise OutOfOrderError(f"grant: {act} has a command of its own")
+    private: dict[str, Json] = {} if reason is None else {"reason": stated(reason, "reason")}
+    with desk.catalog.write() as writer:
+        found = grant(writer, desk.chains, dossier, desk.authority)
+        roles = USERS if act in BY_GRANTEE or act == "exculpatory_notified" else PROPOSERS
+        return _take(
+            writer, desk, dossier, found, Taken(act, desk.officer, data or {}, private), roles
+        )
+
+
+def give_assurance(
+    desk: Desk, dossier: DossierId, assurance: Assurance, charges: Sequence[str]
+) -> Grant:
+    """Give an assurance, for the charges that it is given for; by default for all there are.
+
+    Raises:
+        OutOfOrderError, NotFoundError: as `step`.
+    """
+    with desk.catalog.read() as reader:
+        found = grant(reader, desk.chains, dossier, desk.authority)
+    listed: list[Json] = [*sorted(charges or found.charges)]
+    return step(desk, dossier, "assurance_given", {"assurance": assurance.value, "charges": listed})
+
+
+def notify_charge(desk: Desk, dossier: DossierId, charge: str, offence: str) -> Grant:
+    """Notify a new charge: assurances must be given anew for it.
+
+    Raises:
+        OutOfOrderError, NotFoundError: as `step`.
+    """
+    data: dict[str, Json] = {
+        "charge": stated(charge, "charge"),
+        "offence": stated(offence, "offence"),
+    }
+    return step(desk, dossier, "charge_notified", data)
+
+
+def declare(desk: Desk, dossier: DossierId, declaration: str, reason: str) -> Grant:
+    """Declare what became of what was granted: returned, destroyed, kept because admitted.
+
+    Raises:
+        MalformedError: if it is none of the three.
+        OutOfOrderError, NotFoundError: as `step`.
+    """
+    if declaration not in DECLARATIONS:
+        raise MalformedError(f"declaration: expected one of {', '.join(DECLARATIONS)}")
+    return step(desk, dossier, "declared", {"declaration": declaration}, reason)
+
+
+def ask_consent(
+    desk: Desk,
+    subject: Subject,
+    reasons: str,
+    *,
+    of: DossierId | None = None,
+    to: AuthorityId | None = None,
+    purposes: Sequence[Purpose] = (),
+    items: Sequence[Ern] = (),
+) -> DossierId:
+    """Ask for a consent: of a grantor under a grant, or, by one's own authority, of a provider.
+
+    Raises:
+        NotFoundError: if there is no such grant or item for this authority.
+        MalformedError: if it is not said what it is to be for.
+        OutOfOrderError: if the officer may not.
+    """
+    data: dict[str, Json] = {
+        "subject": subject.value,
+        "to": None if to is None else to.value,
+        "purposes": [each.value for each in purposes],
+        "items": [str(each) for each in items],
+        "grant": None if of is None else str(of),
+    }
+    with desk.catalog.write() as writer:
+        desk.insist(writer, PROPOSERS)
+        match subject, of:
+            case Subject.PROVIDER, _ if items and to is not None and purposes:
+                answers = desk.authority
+                for ern in items:
+                    writer.item(ern)
+            case Subject.ONWARD, DossierId() if to is not None:
+                answers = grant(writer, desk.chains, of, desk.authority).terms.grantor
+            case Subject.PURPOSE, DossierId() if purposes:
+                answers = grant(writer, desk.chains, of, desk.authority).terms.grantor
+            case _:
+                raise MalformedError(
+                    "consent: onward sharing needs a grant and to whom; another purpose a grant and "
+                    "the purposes; a provider's the items, to whom and the purposes"
+                )
+        data["answers"] = answers.value
+        taken = Taken("asked", desk.officer, data, {"reasons": stated(reasons, "reasons")})
+        tags = {"item": [str(each) for each in items]}
+        if of is not None:
+            tags["grant"] = [str(of)]
+        return new_dossier(
+            writer,
+            desk.recorder,
+            DossierKind.CONSENT,
+            taken,
+            state="asked",
+            counterpart=answers,
+            tags=tags,
+        )
+
+
+def answer_consent(desk: Desk, dossier: DossierId, act: str, reply: str) -> Consent:
+    """Give, refuse or withdraw a consent, or drop one that was asked.
+
+    Raises:
+        NotFoundError: if there is none for this authority.
+        OutOfOrderError: if it is not possible now, or by this officer.
+    """
+    with desk.catalog.write() as writer:
+        found = consent(writer, desk.chains, dossier, desk.authority)
+        state = CONSENT.after(found.state, act)
+        side = found.asked_by if act == "dropped" else found.answers
+        if desk.authority != side:
+            raise OutOfOrderError(f"consent: {act} is for {side}")
+        desk.insist(writer, SIGNERS)
+        if act == "given":
+            insist_on_another(desk.officer, [found.asker], str(dossier))
+        taken = Taken(act, desk.officer, {}, {"reply": stated(reply, "reply")})
+        take(writer, desk.recorder, dossier, taken, state=state)
+        if found.grant is not None and act == "given":
+            _note(writer, desk, found.grant, found, dossier)
+        return consent_of(desk.chains.steps(writer, dossier))
+
+
+def consent(reader: CatalogReader, chains: Chains, dossier: DossierId, of: AuthorityId) -> Consent:
+    """A consent, for an authority that is a side of it.
+
+    Raises:
+        NotFoundError: if there is none, or the authority is on neither side.
+    """
+    found = consent_of(chains.steps(reader, dossier))
+    if of not in {found.asked_by, found.answers}:
+        raise NotFoundError("there is no such consent")
+    return found
+
+
+def provider_consents(
+    reader: CatalogReader, chains: Chains, ern: Ern, to: AuthorityId, purpose: str
+) -> bool:
+    """Whether the provider of an item consented to this recipient and purpose."""
+    for each in reader.dossiers.tagged(DossierKind.CONSENT, "item", str(ern)):
+        found = consent_of(chains.steps(reader, each.id))
+        named = found.subject is Subject.PROVIDER and found.state == "given"
+        if named and found.to == to and purpose in {every.value for every in found.purposes}:
+            return True
+    return False
+
+
+def registry_party(registry: Registry, desk: Desk) -> Callable[[AuthorityId, AuthorityId], bool]:
+    """Whether the second is a court, or the defence before it, in the State of the first."""
+
+    def is_party(grantee: AuthorityId, to: AuthorityId) -> bool:
+        try:
+            first, second = registry.authority(grantee), registry.authority(to)
+        except NotFoundError:
+            return False
+        roles = second.roles_at(desk.now)
+        return first.state == second.state and bool(
+            roles & {AuthorityRole.COURT, AuthorityRole.DEFENCE}
+        )
+
+    return is_party
+
+
+def owner_of(reader: CatalogReader, item: Item) -> AuthorityId:
+    """The authority whose item it is: the one that registered it."""
+    custody = history_of(reader.ledger, item.ern).custody
+    if custody is None:  # registered before there was a ledger
+        return AuthorityId.named(reader.authority())
+    return custody.owner or custody.custodian
+
+
+def _take(
+    writer: CatalogWriter,
+    desk: Desk,
+    dossier: DossierId,
+    found: Grant,
+    taken: Taken,
+    roles: Sequence[OfficerRole],
+) -> Grant:
+    state = found.insist_possible(taken.act, desk.authority)
+    desk.insist(writer, roles)
+    take(writer, desk.recorder, dossier, taken, state=state)
+    if found.is_signed:
+        writer.dossiers.open_grant(dossier, is_open=state == "active")
+    return grant_of(desk.chains.steps(writer, dossier))
+
+
+def _note(
+    writer: CatalogWriter, desk: Desk, dossier: DossierId, found: Consent, given: DossierId
+) -> None:
+    """Write a consent into the grant that it is to, so that the grant says all it allows."""
+    of = grant_of(desk.chains.steps(writer, dossier))
+    data: dict[str, Json] = {"consent": str(given)}
+    if found.subject is Subject.ONWARD and found.to is not None:
+        data["to"] = found.to.value
+    else:
+        data["purposes"] = [each.value for each in found.purposes]
+    _take(writer, desk, dossier, of, Taken("consent_noted", desk.officer, data), SIGNERS)
+
+
+def _parties(registry: Registry, desk: Desk, terms: Terms) -> Iterator[str]:
+    for name, authority in (("grantor", terms.grantor), ("grantee", terms.grantee)):
+        entry = registry.authority(authority)
+        roles = entry.roles_at(desk.now)
+        if not roles:
+            yield f"/{name}: {authority} is designated for nothing at {desk.now:%F}"
+        if roles & {AuthorityRole.IMMIGRATION, AuthorityRole.INTELLIGENCE, AuthorityRole.MEDIA}:
+            yield f"/{name}: with {authority} nothing is ever shared"
+        if name == "grantor" and terms.rests_on is None and not roles & set(CENTRAL):
+            yield f"/{name}: {authority} is no central authority at {desk.now:%F}"
+    last = terms.valid_until.earliest
+    if last is not None and last <= desk.now:
+        yield f"/valid_until: {terms.valid_until} is over"
+
+
+def _basis(reader: CatalogReader, chains: Chains, desk: Desk, terms: Terms) -> Iterator[str]:
+    match terms.basis:
+        case Basis.SPONTANEOUS:
+            return
+        case Basis.TEAM:
+            found = team(reader, chains, DossierId.parse(terms.reference, DossierKind.TEAM))
+            if not {terms.grantor, terms.grantee} <= found.members_at(desk.now):
+                yield f"/reference: not both are members of {terms.reference} now"
+        case Basis.REQUEST:
+            asked = request_of(
+                chains.steps(reader, DossierId.parse(terms.reference, DossierKind.REQUEST))
+            )
+            if (asked.requesting, asked.requested) != (terms.grantee, terms.grantor):
+                yield f"/reference: {terms.reference} is between other authorities"
+            if asked.at(desk.now).state not in ASKABLE:
+                yield f"/reference: {terms.reference} is {asked.at(desk.now).state}"
+
+
+def _item(
+    reader: CatalogReader, chains: Chains, registry: Registry, terms: Terms, each: Granted
+) -> Iterator[str]:
+    item = reader.item(each.ern)
+    if terms.rests_on is None:
+        yield from _ownership(reader, registry, terms, item)
+    if item.status is not ItemStatus.REGISTERED:
+        yield f"/items/{each}: is {item.status}"
+    if granted_item(reader, each.ern, each.version or None) != each:
+        yield f"/items/{each}: has another digest"
+    yield from _provider(reader, chains, registry, terms, item)
+    for dossier, measure in measures_on(reader, chains, each.ern):
+        if measure.blocks(each.version):
+            allowed = ", ".join(map(str, sorted(measure.satisfied_by))) or "none"
+            yield f"/items/{each}: {dossier} is in force; versions that satisfy it: {allowed}"
+        if dossier not in terms.measures:
+            yield f"/measures: missing: {dossier}, which goes on with {each.ern}"
+
+
+def _ownership(
+    reader: CatalogReader, registry: Registry, terms: Terms, item: Item
+) -> Iterator[str]:
+    owner = registry.authority(owner_of(reader, item))
+    if owner.state != registry.authority(terms.grantor).state:
+        yield f"/items/{item.ern}: is of {owner.state}, and not the grantor's to share"
+    if item.case_id != terms.case_id:
+        yield f"/items/{item.ern}: is not of {terms.case_id}"
+
+
+def _provider(
+    reader: CatalogReader, chains: Chains, registry: Registry, terms: Terms, item: Item
+) -> Iterator[str]:
+    said = item.asserted.terms
+    if said is None:
+        return
+    recipients = {terms.grantee.value, registry.authority(terms.grantee).state.value}
+    beyond = [each.value for each in terms.purposes if each not in said.purposes]
+    excluded = not recipients & set(said.may_see)
+    over = _is_before(said.until, terms.valid_until)
+    if not (beyond or excluded or over):
+        return
+    if all(
+        provider_consents(reader, chains, item.ern, terms.grantee, each.value)
+        for each in terms.purposes
+    ):
+        return
+    if excluded:
+        yield f"/items/{item.ern}: its provider allows {', '.join(said.may_see)} to see it"
+    if beyond:
+        yield f"/items/{item.ern}: its provider does not allow {', '.join(beyond)}"
+    if over:
+        yield f"/items/{item.ern}: its provider's terms end at {said.until}"
+    yield f"/items/{item.ern}: ask {said.ask}; record the answer as a provider's consent"
+
+
+def _is_before(end: Moment, until: Moment) -> bool:
+    """Whether one ends before the other; an end that is not known is no end."""
+    last = end.latest
+    return last is not None and until.earliest is not None and last < until.earliest

@@ -1,0 +1,1 @@
+"""Sharing: what is granted to whom, on which terms, and the decision on each access."""

@@ -1,0 +1,281 @@
+"""A grant, as its steps have it: under review, offered, active, and how it ends.
+
+Nothing opens before both sides have signed the same terms. What a grant allows is what its own
+terms and all those that it rests on allow together.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import pairwise
+
+from evidence_store.dossier import Step, Table, moves
+from evidence_store.errors import MalformedError, NotFoundError, OutOfOrderError
+from evidence_store.identifiers import AuthorityId, PersonCode
+from evidence_store.sharing.terms import Action, Assurance, Onward, Terms
+
+ENDED = "revoked, expired, exhausted"
+GRANT = Table(
+    "grant",
+    moves(
+        "-: proposed -> under_review",
+        "under_review: offered -> offered",
+        "under_review, offered: dropped -> dropped",
+        "offered: accepted -> active",
+        "offered: declined -> declined",
+        "offered, active, suspended: assurance_given -> =",
+        "active, suspended: charge_notified, consent_noted -> =",
+        "active: suspended -> suspended",
+        "suspended: resumed -> active",
+        "active, suspended: revoked -> revoked",
+        "active, suspended: expired -> expired",
+        "active, suspended: exhausted -> exhausted",
+        f"active, suspended, {ENDED}: use_report_requested, use_reported -> =",
+        f"active, suspended, {ENDED}, closed: exculpatory_notified -> =",
+        f"active, {ENDED}: declared -> closed",
+    ),
+)
+BY_GRANTEE = frozenset(
+    {
+        "accepted",
+        "declined",
+        "assurance_given",
+        "charge_notified",
+        "use_reported",
+        "declared",
+        "exhausted",
+    }
+)
+BY_EITHER = frozenset({"exculpatory_notified", "expired"})
+DECLARATIONS = ("returned", "destroyed", "kept_admitted")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An item that was asked for and is not granted, and why."""
+
+    ern: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A grant. `charges` are all there are; `assured` says for which of them each was given.
+
+    At first the offences of the terms are the charges; `offences` are those that any charge is of.
+    """
+
+    state: str
+    terms: Terms
+    proposed_by: PersonCode
+    refused: tuple[Refused, ...] = ()
+    charges: frozenset[str] = frozenset()
+    offences: frozenset[str] = frozenset()
+    assured: Mapping[Assurance, frozenset[str]] = field(default_factory=dict)
+    onward_to: frozenset[AuthorityId] = frozenset()
+    purposes_added: frozenset[str] = frozenset()
+    declaration: str | None = None
+    report_due: bool = False
+    reason: str = ""
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether both sides have signed the terms."""
+        return self.state not in {"under_review", "offered", "dropped", "declined"}
+
+    @property
+    def given(self) -> frozenset[Assurance]:
+        """The assurances that are given for every charge there is."""
+        return frozenset(each for each, known in self.assured.items() if self.charges <= known)
+
+    def insist_possible(self, act: str, authority: AuthorityId) -> str:
+        """The state that follows an act, insisting that it is possible and by the right side.
+
+        Raises:
+            OutOfOrderError: if it is not.
+            NotFoundError: if the authority is on neither side.
+        """
+        self.insist_side(authority)
+        state = GRANT.after(self.state, act)
+        expected = self.terms.grantee if act in BY_GRANTEE else self.terms.grantor
+        if act not in BY_EITHER and authority != expected:
+            raise OutOfOrderError(f"grant: {act} is for {expected}")
+        return state
+
+    def insist_side(self, authority: AuthorityId) -> None:
+        """Insist that an authority is a side of the grant.
+
+        Raises:
+            NotFoundError: if it is not: it is not to know of it.
+        """
+        if authority not in {self.terms.grantor, self.terms.grantee}:
+            raise NotFoundError("there is no such grant")
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """What a grant allows with everything it inherits."""
+
+    state: str
+    grantee: AuthorityId
+    officers: frozenset[PersonCode]
+    purposes: frozenset[str]
+    case: str
+    offences: frozenset[str]
+    versions: frozenset[str]
+    actions: frozenset[Action]
+    valid_from: datetime
+    valid_until: datetime
+    assurances: frozenset[Assurance]
+    assured: frozenset[Assurance]
+    measures: frozenset[str]
+    charged: frozenset[str]
+    is_onward: bool
+    onward_allowed: bool
+
+
+def grant_of(steps: Sequence[Step]) -> Grant:
+    """The grant that the steps tell.
+
+    Raises:
+        MalformedError: if a step does not say what it must, or one signed other terms.
+        OutOfOrderError: if they are no way through the table.
+    """
+    first = steps[0]
+    terms = Terms.parse(first.text("terms_document").encode())
+    refused = first.private.get("refused")
+    found = Grant(
+        state="",
+        terms=terms,
+        proposed_by=first.officer,
+        refused=tuple(
+            Refused(str(each.get("ern")), str(each.get("reason")))
+            for each in (refused if isinstance(refused, list) else [])
+            if isinstance(each, dict)
+        ),
+        charges=frozenset(terms.offences),
+        offences=frozenset(terms.offences),
+    )
+    state: str | None = None
+    for step in steps:
+        state = GRANT.after(state, step.act)
+        signing = step.act in {"proposed", "offered", "accepted"}
+        if signing and step.data.get("terms") != terms.digest:
+            raise MalformedError(f"grant: {step.act} is of other terms")
+        expected = terms.grantee if step.act in BY_GRANTEE else terms.grantor
+        if step.act not in BY_EITHER and step.by != expected:
+            raise MalformedError(f"grant: {step.act} is signed by {step.by}, not by {expected}")
+        found = replace(_after(found, step), state=state)
+    return found
+
+
+IsParty = Callable[[AuthorityId, AuthorityId], bool]
+"""Whether the second is a court, or the defence before it, in the State of the first."""
+
+
+def effective(chain: Sequence[Grant], is_party: IsParty) -> Effective:
+    """What a grant allows, given it and those it rests on, from the first grantor's on.
+
+    Raises:
+        MalformedError: if there is none.
+    """
+    if not chain:
+        raise MalformedError("grant: expected at least one")
+    last = chain[-1]
+    inactive = [each.state for each in chain if each.state != "active"]
+    starts = [each.terms.valid_from.earliest for each in chain]
+    ends = [each.terms.valid_until.earliest for each in chain]
+    consents = [
+        may_pass_on(before, after.terms.grantee, is_party) for before, after in pairwise(chain)
+    ]
+    return Effective(
+        state=inactive[0] if inactive else "active",
+        grantee=last.terms.grantee,
+        officers=frozenset(last.terms.officers),
+        purposes=_common(
+            {each.value for each in grant.terms.purposes} | grant.purposes_added for grant in chain
+        ),
+        case=str(chain[0].terms.case_id),
+        offences=_common(set(grant.terms.offences) for grant in chain),
+        versions=_common({str(each) for each in grant.terms.items} for grant in chain),
+        actions=frozenset.intersection(*(grant.terms.actions for grant in chain)),
+        valid_from=max(each for each in starts if each is not None),
+        valid_until=min(each for each in ends if each is not None),
+        assurances=frozenset(each for grant in chain for each in grant.terms.assurances),
+        assured=last.given,
+        measures=_common({str(each) for each in grant.terms.measures} for grant in chain),
+        charged=last.offences,
+        is_onward=len(chain) > 1,
+        onward_allowed=all(consents),
+    )
+
+
+def inherited(parent: Terms, child: Terms) -> list[str]:
+    """Where terms go beyond those they rest on, as pointers; none may."""
+    problems = [
+        f"/{name}: not in {parent.grant}: {', '.join(sorted(map(str, beyond)))}"
+        for name in ("purposes", "offences", "items")
+        if (beyond := set(getattr(child, name)) - set(getattr(parent, name)))
+    ]
+    problems += [
+        f"/{name}: missing: {', '.join(sorted(map(str, lacking)))}"
+        for name in ("conditions", "assurances", "measures")
+        if (lacking := set(getattr(parent, name)) - set(getattr(child, name)))
+    ]
+    if child.grantor != parent.grantee:
+        problems.append(f"/grantor: expected {parent.grantee}, to whom it was granted")
+    if not child.actions <= parent.actions:
+        problems.append(f"/mode: {child.mode} allows more than {parent.mode}")
+    ends = (child.valid_until.earliest, parent.valid_until.earliest)
+    if ends[0] is not None and ends[1] is not None and ends[0] > ends[1]:
+        problems.append(f"/valid_until: is after {parent.valid_until}")
+    if child.case_id != parent.case_id:
+        problems.append(f"/case: expected {parent.case_id}")
+    return problems
+
+
+def may_pass_on(grant: Grant, to: AuthorityId, is_party: IsParty) -> bool:
+    """Whether the grantee may pass on to an authority what it was granted."""
+    match grant.terms.onward:
+        case Onward.FORBIDDEN:
+            return False
+        case Onward.WITH_CONSENT:
+            return to in grant.onward_to
+        case Onward.COURT_AND_PARTIES:
+            return to in grant.onward_to or is_party(grant.terms.grantee, to)
+
+
+def _common(sets: Iterable[set[str]]) -> frozenset[str]:
+    return frozenset(set.intersection(*sets))
+
+
+def _after(found: Grant, step: Step) -> Grant:  # noqa: PLR0911 - one for each act
+    match step.act:
+        case "assurance_given":
+            kind = Assurance(step.text("assurance"))
+            known = found.assured.get(kind, frozenset()) | set(step.texts("charges"))
+            return replace(found, assured={**found.assured, kind: frozenset(known)})
+        case "charge_notified":
+            return replace(
+                found,
+                charges=found.charges | {step.text("charge")},
+                offences=found.offences | {step.text("offence")},
+            )
+        case "consent_noted":
+            to, added = step.data.get("to"), step.texts("purposes")
+            more = frozenset() if to is None else frozenset({AuthorityId(str(to))})
+            return replace(
+                found,
+                onward_to=found.onward_to | more,
+                purposes_added=found.purposes_added | set(added),
+            )
+        case "use_report_requested":
+            return replace(found, report_due=True)
+        case "use_reported":
+            return replace(found, report_due=False)
+        case "declared":
+            return replace(found, declaration=step.text("declaration"))
+        case "suspended" | "revoked" | "declined" | "dropped":
+            return replace(found, reason=str(step.private.get("reason", "")))
+        case _:
+            return found

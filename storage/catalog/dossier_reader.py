@@ -1,0 +1,285 @@
+"""Reading the rows of dossiers. Every query goes by an index; lists are filtered in SQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select, union_all
+
+from evidence_store.dossier import Dossier
+from evidence_store.dossier_port import Access, Window
+from evidence_store.errors import MalformedError
+from evidence_store.identifiers import AuthorityId, CaseId, DossierId, DossierKind, Ern, PersonCode
+from evidence_store.page import Page
+from storage.catalog.dossier_tables import (
+    AccessRow,
+    AssignmentRow,
+    DossierRow,
+    GrantItemRow,
+    PolicyTextRow,
+    TagRow,
+)
+from storage.catalog.ordering import (
+    case_id_of,
+    case_key,
+    dossier_behind,
+    dossier_key,
+    dossier_of,
+    ern_behind,
+    ern_key,
+    ern_of,
+    person_code_of,
+    person_key,
+)
+from storage.catalog.queries import Queries, page
+from storage.catalog.spelling import Found
+from storage.catalog.tables import ItemRow, table_of
+
+DOSSIER = table_of(DossierRow)
+TAG = table_of(TagRow)
+GRANT_ITEM = table_of(GrantItemRow)
+ASSIGNMENT = table_of(AssignmentRow)
+ACCESS = table_of(AccessRow)
+POLICY = table_of(PolicyTextRow)
+_ITEM = table_of(ItemRow)
+ALL_OFFICERS = ""
+LAST = "\U0010ffff"  # comes behind every key
+
+
+class SqlDossierReader:
+    """Implements `evidence_store.dossier_port.DossierReader` in a transaction of the catalog's."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    def dossier(self, dossier: DossierId) -> Dossier:
+        """See `DossierReader.dossier`."""
+        query = select(DOSSIER).where(DOSSIER.c.subject_key == dossier_key(dossier))
+        return self._queries.one(query, _dossier, f"there is no {dossier}")
+
+    def dossiers(
+        self,
+        kind: DossierKind,
+        *,
+        owner: AuthorityId | None = None,
+        counterpart: AuthorityId | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page[Dossier]:
+        """See `DossierReader.dossiers`."""
+        query = select(DOSSIER).where(
+            DOSSIER.c.kind == kind.value, DOSSIER.c.subject_key > dossier_behind(after)
+        )
+        if owner is not None:
+            query = query.where(DOSSIER.c.owner == owner.value)
+        if counterpart is not None:
+            query = query.where(DOSSIER.c.counterpart == counterpart.value)
+        query = query.order_by(DOSSIER.c.subject_key).limit(limit + 1)
+        return page(self._queries.all(query, _dossier), limit, lambda each: str(each.id))
+
+    def tagged(
+        self, kind: DossierKind, name: str, value: str, *, limit: int = 1000
+    ) -> Sequence[Dossier]:
+        """See `DossierReader.tagged`."""
+        query = (
+            select(DOSSIER)
+            .select_from(TAG.join(DOSSIER, DOSSIER.c.subject_key == TAG.c.subject_key))
+            .where(TAG.c.name == name, TAG.c.value == value, DOSSIER.c.kind == kind.value)
+            .order_by(TAG.c.subject_key.desc())
+            .limit(limit)
+        )
+        return self._queries.all(query, _dossier)
+
+    def tags(self, dossier: DossierId) -> Sequence[tuple[str, str]]:
+        """See `DossierReader.tags`."""
+        query = select(TAG.c.name, TAG.c.value).where(TAG.c.subject_key == dossier_key(dossier))
+        return self._queries.all(
+            query.order_by(TAG.c.name, TAG.c.value), lambda row: (str(row.name), str(row.value))
+        )
+
+    def values(
+        self, name: str, *, prefix: str, after: str | None = None, limit: int = 100
+    ) -> Page[str]:
+        """See `DossierReader.values`."""
+        found: list[str] = []
+        behind = after or prefix
+        while len(found) <= limit:  # from one to the next along the index
+            query = select(TAG.c.value).where(
+                TAG.c.name == name,
+                TAG.c.value > behind if found or after else TAG.c.value >= behind,
+                TAG.c.value < prefix + LAST,
+            )
+            following = self._queries.all(
+                query.order_by(TAG.c.value).limit(1), lambda row: str(row[0])
+            )
+            if not following:
+                break
+            found += following
+            behind = following[0]
+        return page(found, limit, lambda each: each)
+
+    def made_since(self, kind: DossierKind, owner: AuthorityId, since: datetime) -> int:
+        """See `DossierReader.made_since`."""
+        query = select(func.count()).where(
+            DOSSIER.c.owner == owner.value,
+            DOSSIER.c.kind == kind.value,
+            DOSSIER.c.made_at > since,
+        )
+        return self._queries.all(query, lambda row: int(row[0]))[0]
+
+    def visible_items(
+        self,
+        officer: PersonCode,
+        authority: AuthorityId,
+        now: datetime,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page[Ern]:
+        """See `DossierReader.visible_items`.
+
+        One query: for each of the officer's cases, and for the grants, the first rows of an
+        index, merged. However many items there are, it looks at no more than it needs.
+        """
+        behind = ern_behind(after)
+        cases = self.cases_of(officer, now)
+        sources = [
+            select(_ITEM.c.ern_key)
+            .where(_ITEM.c.case_key == case_key(each), _ITEM.c.ern_key > behind)
+            .order_by(_ITEM.c.ern_key)
+            .limit(limit + 1)
+            .subquery()
+            for each in cases
+        ]
+        sources.append(_granted(officer, authority, now, behind, limit + 1).subquery())
+        merged = union_all(*(select(each.c.ern_key) for each in sources)).subquery()
+        query = select(merged.c.ern_key).distinct().order_by(merged.c.ern_key).limit(limit + 1)
+        return page(self._queries.all(query, lambda row: ern_of(row.ern_key)), limit, str)
+
+    def window(self, grant: DossierId) -> Window | None:
+        """See `DossierReader.window`."""
+        query = select(GRANT_ITEM.c.is_open, GRANT_ITEM.c.valid_from, GRANT_ITEM.c.valid_until)
+        query = query.where(GRANT_ITEM.c.subject_key == dossier_key(grant)).limit(1)
+        found = self._queries.all(
+            query, lambda row: Window(bool(row.is_open), row.valid_from, row.valid_until)
+        )
+        return found[0] if found else None
+
+    def grants_of(
+        self, ern: Ern, grantee: AuthorityId | None = None, *, limit: int = 1000
+    ) -> Sequence[DossierId]:
+        """See `DossierReader.grants_of`."""
+        query = select(GRANT_ITEM.c.subject_key).where(GRANT_ITEM.c.ern_key == ern_key(ern))
+        if grantee is not None:
+            query = query.where(GRANT_ITEM.c.grantee == grantee.value)
+        query = query.distinct().order_by(GRANT_ITEM.c.subject_key.desc()).limit(limit)
+        return self._queries.all(query, lambda row: dossier_of(row.subject_key))
+
+    def cases_of(self, officer: PersonCode, now: datetime) -> Sequence[CaseId]:
+        """See `DossierReader.cases_of`."""
+        query = select(ASSIGNMENT.c.case_key).where(
+            ASSIGNMENT.c.officer == person_key(officer), ASSIGNMENT.c.until > now
+        )
+        return self._queries.all(
+            query.order_by(ASSIGNMENT.c.case_key), lambda row: case_id_of(row.case_key)
+        )
+
+    def access(self, access: DossierId) -> Access:
+        """See `DossierReader.access`."""
+        query = select(ACCESS).where(ACCESS.c.subject_key == dossier_key(access))
+        return self._queries.one(query, _access, f"there is no {access}")
+
+    def accesses(
+        self,
+        *,
+        ern: Ern | None = None,
+        grant: DossierId | None = None,
+        officer: PersonCode | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page[Access]:
+        """See `DossierReader.accesses`."""
+        query = select(ACCESS).where(ACCESS.c.subject_key > dossier_behind(after))
+        if ern is None and grant is None and officer is None:
+            raise MalformedError("accesses: expected an item, a grant or an officer")
+        if ern is not None:
+            query = query.where(ACCESS.c.ern_key == ern_key(ern))
+        if grant is not None:
+            query = query.where(ACCESS.c.grant_key == dossier_key(grant))
+        if officer is not None:
+            query = query.where(ACCESS.c.officer == person_key(officer))
+        query = query.order_by(ACCESS.c.subject_key).limit(limit + 1)
+        return page(self._queries.all(query, _access), limit, lambda each: str(each.id))
+
+    def copy(self, *, copy_id: str | None = None, sha256: str | None = None) -> Access | None:
+        """See `DossierReader.copy`."""
+        wanted = ACCESS.c.copy_id == copy_id if copy_id else ACCESS.c.served_sha256 == sha256
+        found = self._queries.all(select(ACCESS).where(wanted).limit(1), _access)
+        return found[0] if found else None
+
+    def downloads(self, grant: DossierId, action: str) -> int:
+        """See `DossierReader.downloads`."""
+        query = select(func.count()).where(
+            ACCESS.c.grant_key == dossier_key(grant),
+            ACCESS.c.action == action,
+            ACCESS.c.decision == "allow",
+        )
+        return self._queries.all(query, lambda row: int(row[0]))[0]
+
+    def policy_text(self, digest: str) -> str | None:
+        """See `DossierReader.policy_text`."""
+        query = select(POLICY.c.text).where(POLICY.c.digest == digest)
+        found = self._queries.all(query, lambda row: str(row.text))
+        return found[0] if found else None
+
+
+def _granted(
+    officer: PersonCode, authority: AuthorityId, now: datetime, behind: str, limit: int
+) -> Select[Any]:
+    return (
+        select(GRANT_ITEM.c.ern_key)
+        .where(
+            GRANT_ITEM.c.grantee == authority.value,
+            GRANT_ITEM.c.is_open.is_(True),
+            GRANT_ITEM.c.ern_key > behind,
+            GRANT_ITEM.c.officer.in_([ALL_OFFICERS, person_key(officer)]),
+            GRANT_ITEM.c.valid_from <= now,
+            GRANT_ITEM.c.valid_until > now,
+        )
+        .distinct()
+        .order_by(GRANT_ITEM.c.ern_key)
+        .limit(limit)
+    )
+
+
+def _dossier(row: Found) -> Dossier:
+    return Dossier(
+        id=dossier_of(row.subject_key),
+        state=row.state,
+        owner=AuthorityId(row.owner),
+        counterpart=None if row.counterpart is None else AuthorityId(row.counterpart),
+        made_at=row.made_at,
+        changed_at=row.changed_at,
+    )
+
+
+def _access(row: Found) -> Access:
+    return Access(
+        id=dossier_of(row.subject_key),
+        at=row.at,
+        officer=person_code_of(row.officer),
+        authority=AuthorityId(row.authority),
+        ern=ern_of(row.ern_key),
+        version=row.version,
+        action=row.action,
+        purpose=row.purpose,
+        grant=None if row.grant_key is None else dossier_of(row.grant_key),
+        decision=row.decision,
+        rule=row.rule,
+        policy=row.policy,
+        copy_id=row.copy_id,
+        served_bytes=row.served_bytes,
+        served_sha256=row.served_sha256,
+        ended_at=row.ended_at,
+        ended=row.ended,
+    )
