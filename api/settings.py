@@ -19,6 +19,9 @@ from evidence_store.errors import SettingsError
 
 PREFIX = "EVIDENCE_"
 HOME_VARIABLE = "EVIDENCE_HOME"  # where the rest is; the command line reads it itself
+OFFICER_VARIABLE = "EVIDENCE_OFFICER"  # who acts; likewise
+EXERCISE_NOW_VARIABLE = "EVIDENCE_EXERCISE_NOW"  # the time in an exercise, set by who leads it
+OTHER_VARIABLES = frozenset({HOME_VARIABLE, OFFICER_VARIABLE, EXERCISE_NOW_VARIABLE})
 FILE_NAME = "settings.toml"
 
 
@@ -82,7 +85,7 @@ def load(home: Path) -> Settings:
     Raises:
         SettingsError: if a name is not a setting, or a value is not one it can have.
     """
-    names = (name for name in os.environ if name.startswith(PREFIX) and name != HOME_VARIABLE)
+    names = (name for name in os.environ if name.startswith(PREFIX) and name not in OTHER_VARIABLES)
     _refuse_unknown(names, prefix=PREFIX)
     file = home / FILE_NAME
     stated = _read(file)

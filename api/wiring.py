@@ -4,6 +4,7 @@ An adapter is loaded when it is needed: the databases' libraries and the S3 SDK 
 of a second each.
 """
 
+import os
 import secrets
 from collections.abc import Callable
 from contextlib import closing
@@ -17,10 +18,11 @@ from api import settings as configuration
 from api.settings import Settings
 from evidence_store.age.x25519 import X25519Recipient
 from evidence_store.authorities import Log, found, log_of
-from evidence_store.errors import ConflictError, NotFoundError, SettingsError
+from evidence_store.errors import ConflictError, MalformedError, NotFoundError, SettingsError
 from evidence_store.identifiers import AuthorityId, StateCode
 from evidence_store.journal import HeaderStore, read_headers, read_journal
 from evidence_store.ledger_port import TileStore
+from evidence_store.moment import Moment
 from evidence_store.ports import Clock, ObjectStore, Randomness
 from evidence_store.vault import Vault
 from ingest.extraction.supervisor import Extractor, Limits
@@ -55,6 +57,17 @@ class SystemClock:
     def now(self) -> datetime:
         """See `Clock.now`."""
         return datetime.now(tz=UTC)
+
+
+class ExerciseClock:
+    """Implements `evidence_store.ports.Clock`: an exercise's own time, which its leader sets."""
+
+    def __init__(self, start: datetime) -> None:
+        self._offset = start - datetime.now(tz=UTC)
+
+    def now(self) -> datetime:
+        """See `Clock.now`."""
+        return datetime.now(tz=UTC) + self._offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +113,41 @@ def open_instance(home: Path, ask: Passphrase) -> Instance:
     if not home.is_dir() or revision_of(url) is None:
         raise SettingsError(f"{home}: there is no instance here; run `evidence init` first")
     keyring = key_file(home, settings, ask)
+    catalog = open_catalog(url, busy_seconds=settings.database_busy_seconds)
+    with catalog.read() as reader:
+        clock = _clock(exercise=reader.is_exercise())
     return Instance(
         home=home,
         settings=settings,
-        catalog=open_catalog(url, busy_seconds=settings.database_busy_seconds),
+        catalog=catalog,
         objects=_object_store(home, settings),
         keyring=keyring,
-        clock=SystemClock(),
+        clock=clock,
         signing=SigningFolder(home / SIGNING, keyring),
         tiles=_tiles(home, settings),
         headers=_headers(home, settings),
     )
+
+
+def _clock(*, exercise: bool) -> Clock:
+    """The time: the system's, or in an exercise the one that is set for it.
+
+    Raises:
+        SettingsError: if one is set for what is no exercise, or is no time.
+    """
+    stated = os.environ.get(configuration.EXERCISE_NOW_VARIABLE)
+    if stated is None:
+        return SystemClock()
+    what = configuration.EXERCISE_NOW_VARIABLE
+    if not exercise:
+        raise SettingsError(f"{what}: is for exercises only; this instance is none")
+    try:
+        start = Moment.parse(stated).earliest
+    except MalformedError as error:
+        raise SettingsError(f"{what}: {error}") from None
+    if start is None:
+        raise SettingsError(f"{what}: expected a time")
+    return ExerciseClock(start)
 
 
 def start_extractor(home: Path) -> Extractor:
@@ -155,17 +192,18 @@ def create_instance(
         keys.create()
     keys.check()
     _create_object_store(home, settings)
-    now = SystemClock().now()
+    clock = _clock(exercise=exercise)
+    now = clock.now()
     busy_seconds = settings.database_busy_seconds
     AuthorityId.named(authority)  # refused now rather than when the catalog is there
     with closing(
         create_catalog(url, state, authority, now, exercise=exercise, busy_seconds=busy_seconds)
     ) as catalog:
-        found_log(catalog, SigningFolder(home / SIGNING, keys))
+        found_log(catalog, SigningFolder(home / SIGNING, keys), clock)
     return keys
 
 
-def found_log(catalog: "SqlCatalog", signing: SigningFolder) -> Log:
+def found_log(catalog: "SqlCatalog", signing: SigningFolder, clock: Clock | None = None) -> Log:
     """The catalog's log; founded now if it never was, or was cut short.
 
     Raises:
@@ -179,7 +217,7 @@ def found_log(catalog: "SqlCatalog", signing: SigningFolder) -> Log:
         host = EXERCISE_HOST if reader.is_exercise() else ORIGIN_HOST
     origin = f"{host}/{str(state).lower()}/{authority}/{secrets.token_hex(4)}"
     vkeys = [each.key for each in signing.log_signers(origin)]
-    return found(catalog, signing, SystemClock(), origin, vkeys)
+    return found(catalog, signing, clock or SystemClock(), origin, vkeys)
 
 
 def migrate_catalog(home: Path) -> tuple[str | None, str | None]:

@@ -116,14 +116,14 @@ def ask(desk: Desk, policy: Policy, question: Question) -> Opening:
     with desk.catalog.write() as writer:
         considered = _consider(writer, desk, policy, question)
         access, copy_id = _record(writer, desk, policy, question, considered)
-        visible = considered.asked is not None and _may_see(policy, considered.asked)
+        known = considered.asked is not None and _knows_of(writer, desk, considered.asked)
         sealed = (
             writer.sealed(considered.version.object_name)
             if considered.version is not None and isinstance(considered.decision, Allow)
             else None
         )
     if isinstance(considered.decision, Deny) or considered.asked is None:
-        if not visible:
+        if not known:
             raise NotFoundError(f"there is no item {question.ern}")
         raise DeniedError(considered.decision.rule, policy.digest, f"{access} tells why")
     return Opening(
@@ -487,9 +487,13 @@ def _hours_since_measured(told: History, number: int, now: datetime) -> int:
     return UNLIMITED if last is None else int((now - last).total_seconds() // 3600)
 
 
-def _may_see(policy: Policy, asked: Asked) -> bool:
-    """Whether the officer may know that the item is there."""
-    return isinstance(policy.decide(replace(asked, action=Action.SEE_METADATA)), Allow)
+def _knows_of(reader: CatalogReader, desk: Desk, asked: Asked) -> bool:
+    """Whether the officer may know that the item is there: by the same rule as lists are made."""
+    if not asked.officer.roles or OfficerRole.OPERATOR in asked.officer.roles:
+        return False
+    return reader.dossiers.knows_of(
+        desk.officer, desk.authority, Ern.parse(asked.version.item), asked.now
+    )
 
 
 def _record(

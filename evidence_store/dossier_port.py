@@ -118,6 +118,12 @@ class DossierReader(Protocol):
         """
         ...
 
+    def knows_of(
+        self, officer: PersonCode, authority: AuthorityId, ern: Ern, now: datetime
+    ) -> bool:
+        """Whether `visible_items` would list an item."""
+        ...
+
     def window(self, grant: DossierId) -> Window | None:
         """The grant's window; None where it names no items."""
         ...

@@ -5,7 +5,7 @@ never holds evidence content, key material or a passphrase. Exit codes and HTTP
 statuses are not known here: they exist in `api` only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class EvidenceError(Exception):
@@ -15,6 +15,11 @@ class EvidenceError(Exception):
     """
 
     code = "E000"
+
+    @property
+    def details(self) -> Mapping[str, object]:
+        """What a program may want of it besides code and message."""
+        return {}
 
 
 class MalformedError(EvidenceError):
@@ -91,6 +96,11 @@ class IncompleteError(EvidenceError):
         super().__init__(f"{what}: {len(findings)} missing or wrong: {'; '.join(findings)}")
         self.findings = tuple(findings)
 
+    @property
+    def details(self) -> Mapping[str, object]:
+        """Every finding."""
+        return {"findings": list(self.findings)}
+
 
 class DeniedError(EvidenceError):
     """Policy refuses: the rule is named, with the digest of the policy that it stands in."""
@@ -101,6 +111,11 @@ class DeniedError(EvidenceError):
         super().__init__(f"refused by the rule {rule!r} of policy {policy[:12]}: {advice}")
         self.rule = rule
         self.policy = policy
+
+    @property
+    def details(self) -> Mapping[str, object]:
+        """The decision, its rule, and the policy's digest."""
+        return {"decision": "deny", "rule": self.rule, "policy": self.policy}
 
 
 class RateError(EvidenceError):

@@ -4,7 +4,7 @@ What goes in is read by the ports and written as it comes: memory does not grow 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO
@@ -31,6 +31,7 @@ from evidence_store.package.verification import encoded_hashes
 from evidence_store.ports import Catalog, CatalogReader
 from evidence_store.recording import Recorder
 from evidence_store.sequencing import proof_of
+from evidence_store.sharing.marking import MARK
 from evidence_store.vault import Vault
 
 
@@ -74,8 +75,12 @@ class Exporter:
         with self.catalog.write() as writer:
             handle(writer, recorder, drafts)
 
-    def write(self, choice: Choice, file: IO[bytes], now: datetime) -> None:
+    def write(
+        self, choice: Choice, file: IO[bytes], now: datetime, copies: Sequence[str] = ()
+    ) -> None:
         """Write the package into a file that can be read back, too.
+
+        `copies` are the identities of what is handed out: a package that leaks names its accesses.
 
         Raises:
             UnavailableError: if the log has not sealed all of it yet: try again.
@@ -94,9 +99,12 @@ class Exporter:
         for name, content in self.verifiers.items():
             bag.add(name, content)
         bag.add(layout.REPORT, report_page(about, stories))
-        bag.finish(
-            {"Source-Organization": str(about["by"]), "External-Identifier": str(choice.erns[0])}
-        )
+        tags = {"Source-Organization": str(about["by"]), "External-Identifier": str(choice.erns[0])}
+        if copies:
+            tags["Internal-Sender-Identifier"] = " ".join(
+                f"{MARK.decode()}{each}" for each in copies
+            )
+        bag.finish(tags)
 
     def _about(self, reader: CatalogReader, choice: Choice, now: datetime) -> dict[str, Json]:
         return {

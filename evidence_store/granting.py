@@ -221,7 +221,7 @@ def step(
         OutOfOrderError: if it is not possible now, by this side or by this officer.
         NotFoundError: if there is no such grant for this authority.
     """
-    if act in {"proposed", "offered", "accepted", "consent_noted"}:
+    if act in {"proposed", "offered", "accepted", "consent_noted", "consent_ended"}:
         raise OutOfOrderError(f"grant: {act} has a command of its own")
     private: dict[str, Json] = {} if reason is None else {"reason": stated(reason, "reason")}
     with desk.catalog.write() as writer:
@@ -345,8 +345,9 @@ def answer_consent(desk: Desk, dossier: DossierId, act: str, reply: str) -> Cons
             insist_on_another(desk.officer, [found.asker], str(dossier))
         taken = Taken(act, desk.officer, {}, {"reply": stated(reply, "reply")})
         take(writer, desk.recorder, dossier, taken, state=state)
-        if found.grant is not None and act == "given":
-            _note(writer, desk, found.grant, found, dossier)
+        if found.grant is not None and act in {"given", "withdrawn"}:
+            noted = "consent_noted" if act == "given" else "consent_ended"
+            _note(writer, desk, found.grant, found, dossier, noted)
         return consent_of(desk.chains.steps(writer, dossier))
 
 
@@ -410,21 +411,35 @@ def _take(
     desk.insist(writer, roles)
     take(writer, desk.recorder, dossier, taken, state=state)
     if found.is_signed:
-        writer.dossiers.open_grant(dossier, is_open=state == "active")
+        _show_in_lists(writer, desk, dossier, is_open=state == "active")
     return grant_of(desk.chains.steps(writer, dossier))
 
 
+def _show_in_lists(writer: CatalogWriter, desk: Desk, dossier: DossierId, *, is_open: bool) -> None:
+    """Let lists show what a grant names, or not; and so for all the grants that rest on it."""
+    writer.dossiers.open_grant(dossier, is_open=is_open)
+    for each in writer.dossiers.tagged(DossierKind.GRANT, "rests_on", str(dossier)):
+        own = grant_of(desk.chains.steps(writer, each.id))
+        if own.is_signed:
+            _show_in_lists(writer, desk, each.id, is_open=is_open and own.state == "active")
+
+
 def _note(
-    writer: CatalogWriter, desk: Desk, dossier: DossierId, found: Consent, given: DossierId
+    writer: CatalogWriter,
+    desk: Desk,
+    dossier: DossierId,
+    found: Consent,
+    given: DossierId,
+    act: str,
 ) -> None:
-    """Write a consent into the grant that it is to, so that the grant says all it allows."""
+    """Write a consent, or its end, into the grant that it is to: the grant says all it allows."""
     of = grant_of(desk.chains.steps(writer, dossier))
     data: dict[str, Json] = {"consent": str(given)}
     if found.subject is Subject.ONWARD and found.to is not None:
         data["to"] = found.to.value
     else:
         data["purposes"] = [each.value for each in found.purposes]
-    _take(writer, desk, dossier, of, Taken("consent_noted", desk.officer, data), SIGNERS)
+    _take(writer, desk, dossier, of, Taken(act, desk.officer, data), SIGNERS)
 
 
 def _parties(registry: Registry, desk: Desk, terms: Terms) -> Iterator[str]:

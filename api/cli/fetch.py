@@ -9,11 +9,14 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from api import cooperation
 from api.cli.context import shared
 from api.cli.items import ErnArgument
 from api.cli.show import version_row
+from api.wiring import Instance
 from evidence_store.errors import (
     ConflictError,
+    DeniedError,
     MalformedError,
     NoSpaceError,
     NotFoundError,
@@ -34,14 +37,27 @@ def fetch(
     """Fetch a version. The file appears when its digests are the registered ones, and only whole."""
     here = shared(context)
     instance = here.instance()
+    insist_ungoverned(instance, "evidence access open")
     with instance.catalog.read() as reader:
         chosen = version_of(reader, Ern.parse(ern), version)
         sealed = reader.sealed(chosen.object_name)
-    with _new_file(output) as file:
+    with new_file(output) as file:
         for chunk in instance.vault.open(sealed):
             file.write(chunk)
     row = {"ern": ern, **version_row(chosen), "output": str(output)}
     here.output.record(row, f"{ern} version {chosen.number} is in {output}, verified")
+
+
+def insist_ungoverned(instance: Instance, instead: str) -> None:
+    """Insist that there is no registry: where there is one, content opens to officers only.
+
+    Raises:
+        DeniedError: if there is.
+    """
+    if cooperation.is_governed(instance):
+        raise DeniedError(
+            "officers-only", cooperation.policy().digest, f"use `{instead}` with --officer"
+        )
 
 
 def version_of(reader: CatalogReader, ern: Ern, number: int | None) -> Version:
@@ -62,7 +78,7 @@ def version_of(reader: CatalogReader, ern: Ern, number: int | None) -> Version:
 
 
 @contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
+def new_file(path: Path) -> Iterator[BinaryIO]:
     """A file that gets its name only if all goes well, and is never there in part."""
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
     try:

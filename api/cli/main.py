@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from api.cli import (
+    access,
     authority,
     cases,
     check,
@@ -21,11 +22,16 @@ from api.cli import (
     doctor,
     exhibits,
     fetch,
+    grant,
     ingest,
     items,
     keys,
     log,
     packages,
+    protection,
+    registry,
+    request,
+    scenario,
     setup,
     transfer,
     verify,
@@ -86,6 +92,12 @@ authority.add_to(app)
 log.add_to(app)
 witness.add_to(app)
 doctor.add_to(app)
+registry.add_to(app)
+request.add_to(app)
+grant.add_to(app)
+access.add_to(app)
+protection.add_to(app)
+scenario.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> int:

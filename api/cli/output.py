@@ -62,7 +62,9 @@ class Output:
     def problem(self, error: EvidenceError) -> None:
         """An error, on stderr."""
         if self.as_json:
-            text = json.dumps({"error": {"code": error.code, "message": str(error)}})
+            text = json.dumps(
+                {"error": {"code": error.code, "message": str(error), **error.details}}
+            )
         else:
             text = f"{error.code}: {error}"
         self.note(text)

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Sequence
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -9,20 +10,24 @@ from typing import Annotated
 
 import typer
 
-from api import ledger
+from api import cooperation, ledger
 from api.cli.asserted import AsOption, acting
 from api.cli.context import shared
 from api.cli.exits import Exit
+from api.cli.fetch import insist_ungoverned
 from api.cli.output import Json
 from api.stamping import authorities, stamp_newest
 from api.wiring import Instance, found_log
+from evidence_store.accessing import Opening, Question, ask, end
+from evidence_store.desk import Desk
 from evidence_store.errors import ConflictError, EvidenceError, MalformedError, UnavailableError
 from evidence_store.exporting import Choice, Exporter
-from evidence_store.identifiers import Ern
+from evidence_store.identifiers import DossierId, DossierKind, Ern
 from evidence_store.ledger.note import KeyType
 from evidence_store.ledger.policy import Policy
 from evidence_store.package.bag import BagReader
 from evidence_store.package.verification import LIMITS, Outcome, verify_package
+from evidence_store.sharing.terms import Action
 from ingest.timestamping import verify_stamp
 
 
@@ -59,6 +64,15 @@ def export(  # noqa: PLR0913 - one parameter for each thing that can be chosen
         typer.Option(help="Receipts in another format besides: cose (RFC 9942)."),
     ] = None,
     authority: AsOption = None,
+    officer: Annotated[
+        str | None,
+        typer.Option(
+            envvar="EVIDENCE_OFFICER",
+            help="The officer who acts, by code; needed where there is a registry.",
+        ),
+    ] = None,
+    purpose: Annotated[str, typer.Option(help="What for, as in trial; with --officer.")] = "",
+    grant: Annotated[str | None, typer.Option(help="Under which grant; with --officer.")] = None,
 ) -> None:
     """Write a package that a court can check offline. The export is itself recorded."""
     here = shared(context)
@@ -70,7 +84,14 @@ def export(  # noqa: PLR0913 - one parameter for each thing that can be chosen
         disclosed=None if disclose_all else tuple(disclose or ()),
     )
     instance = here.instance()
-    recorder = ledger.recorder(instance, acting(authority))
+    if officer is None:
+        insist_ungoverned(instance, "evidence export")
+        desk, openings = None, []
+        recorder = ledger.recorder(instance, acting(authority))
+    else:
+        desk = cooperation.desk(instance, officer)
+        openings = _opened(instance, desk, choice, purpose, grant)
+        recorder = desk.recorder
     exporter = _exporter(instance, receipt)
     exporter.record(recorder, choice, reference, person)
     problem = ledger.settle(instance)
@@ -82,18 +103,49 @@ def export(  # noqa: PLR0913 - one parameter for each thing that can be chosen
     temporary = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
-            exporter.write(choice, file, instance.clock.now())
+            copies = [each.copy_id for each in openings]
+            exporter.write(choice, file, instance.clock.now(), copies)
             file.flush()
             os.fsync(file.fileno())
         os.link(temporary, output)  # never over a file that came there meanwhile
     finally:
         temporary.unlink(missing_ok=True)
+    if desk is not None:
+        _end_all(desk, openings)
     row: dict[str, Json] = {
+        "copies": list(copies),
         "file": str(output),
         "size_bytes": output.stat().st_size,
         "items": [str(ern) for ern in choice.erns],
     }
     here.output.record(row, f"{output}: {row['size_bytes']} bytes, {len(choice.erns)} items")
+
+
+def _end_all(desk: Desk, openings: Sequence[Opening]) -> None:
+    for each in openings:
+        size = 0 if each.version is None else each.version.fingerprint.size_bytes
+        end(desk, each, "packaged", size, None)
+
+
+def _opened(
+    instance: Instance, desk: Desk, choice: Choice, purpose: str, grant: str | None
+) -> list[Opening]:
+    """Ask for every version that goes in; nothing goes in if one is refused.
+
+    Raises:
+        NotFoundError, DeniedError: as `ask`.
+    """
+    dossier = None if grant is None else DossierId.parse(grant, DossierKind.GRANT)
+    openings = []
+    for ern in choice.erns:
+        with instance.catalog.read() as reader:
+            numbers = [each.number for each in reader.versions(ern)]
+        chosen = [each for each in numbers if choice.versions is None or each in choice.versions]
+        for number in (*chosen,) if chosen else (None,):
+            action = Action.CERTIFIED_COPY if chosen else Action.SEE_METADATA
+            question = Question(ern, number, action, purpose, dossier)
+            openings.append(ask(desk, cooperation.policy(), question))
+    return openings
 
 
 def verify(

@@ -26,6 +26,10 @@ def init(
             "terminal.",
         ),
     ] = False,
+    exercise: Annotated[
+        bool,
+        typer.Option("--exercise", help="For training: nothing in it is evidence, and it says so."),
+    ] = False,
 ) -> None:
     """Set up an instance: its home, its key, its object store and its catalog.
 
@@ -37,12 +41,14 @@ def init(
         StateCode(state),
         stated(authority, "authority"),
         new_passphrase if passphrase else None,
+        exercise=exercise,
     )
     here.output.record(
         {
             "home": str(here.home),
             "state": state,
             "authority": authority,
+            "exercise": exercise,
             "recipient": made.recipient,
             "key_file": str(made.path),
         },

@@ -148,9 +148,7 @@ class Policy:
                 raise MalformedError("decision: expected facts as they were recorded")
 
     def _decided(self, request: dict[Any, Any], entities: list[dict[Any, Any]]) -> Decision:
-        result = cedarpy.is_authorized(
-            request, self._set, entities, schema=self._schema, verbose=True
-        )
+        result = cedarpy.is_authorized(request, self._set, entities, schema=self._schema)
         diagnostics = result.diagnostics
         named = set(diagnostics.id_annotations_by_reason.values())
         rules = tuple(rule for rule in self.rules if rule in named)
@@ -201,7 +199,7 @@ def _request(asked: Asked) -> dict[str, Any]:
         "continued": sorted(asked.continued),
     }
     if asked.grant is not None:
-        context["grant"] = _grant(asked.grant, asked.uses_left)
+        context["grant"] = _grant(asked.grant, asked.version.id, asked.uses_left)
     if asked.provider is not None:
         context["provider"] = {
             "recipients": sorted(asked.provider.recipients),
@@ -220,7 +218,7 @@ def _seconds(end: datetime | None) -> int:
     return NEVER if end is None else int(end.timestamp())
 
 
-def _grant(grant: Effective, uses_left: int) -> dict[str, Any]:
+def _grant(grant: Effective, version: str, uses_left: int) -> dict[str, Any]:
     return {
         "state": grant.state,
         "grantee": grant.grantee.value,
@@ -228,7 +226,7 @@ def _grant(grant: Effective, uses_left: int) -> dict[str, Any]:
         "purposes": sorted(grant.purposes),
         "case": grant.case,
         "offences": sorted(grant.offences),
-        "versions": sorted(grant.versions),
+        "versions": sorted(grant.versions & {version}),  # of a thousand, only what is asked for
         "actions": sorted(grant.actions),
         "valid_from": int(grant.valid_from.timestamp()),
         "valid_until": int(grant.valid_until.timestamp()),

@@ -24,7 +24,7 @@ GRANT = Table(
         "offered: accepted -> active",
         "offered: declined -> declined",
         "offered, active, suspended: assurance_given -> =",
-        "active, suspended: charge_notified, consent_noted -> =",
+        "active, suspended: charge_notified, consent_noted, consent_ended -> =",
         "active: suspended -> suspended",
         "suspended: resumed -> active",
         "active, suspended: revoked -> revoked",
@@ -249,33 +249,61 @@ def _common(sets: Iterable[set[str]]) -> frozenset[str]:
     return frozenset(set.intersection(*sets))
 
 
-def _after(found: Grant, step: Step) -> Grant:  # noqa: PLR0911 - one for each act
-    match step.act:
-        case "assurance_given":
-            kind = Assurance(step.text("assurance"))
-            known = found.assured.get(kind, frozenset()) | set(step.texts("charges"))
-            return replace(found, assured={**found.assured, kind: frozenset(known)})
-        case "charge_notified":
-            return replace(
-                found,
-                charges=found.charges | {step.text("charge")},
-                offences=found.offences | {step.text("offence")},
-            )
-        case "consent_noted":
-            to, added = step.data.get("to"), step.texts("purposes")
-            more = frozenset() if to is None else frozenset({AuthorityId(str(to))})
-            return replace(
-                found,
-                onward_to=found.onward_to | more,
-                purposes_added=found.purposes_added | set(added),
-            )
-        case "use_report_requested":
-            return replace(found, report_due=True)
-        case "use_reported":
-            return replace(found, report_due=False)
-        case "declared":
-            return replace(found, declaration=step.text("declaration"))
-        case "suspended" | "revoked" | "declined" | "dropped":
-            return replace(found, reason=str(step.private.get("reason", "")))
-        case _:
-            return found
+def _after(found: Grant, step: Step) -> Grant:
+    change = _CHANGES.get(step.act)
+    return found if change is None else change(found, step)
+
+
+def _assured(found: Grant, step: Step) -> Grant:
+    kind = Assurance(step.text("assurance"))
+    known = found.assured.get(kind, frozenset()) | set(step.texts("charges"))
+    return replace(found, assured={**found.assured, kind: frozenset(known)})
+
+
+def _charged(found: Grant, step: Step) -> Grant:
+    return replace(
+        found,
+        charges=found.charges | {step.text("charge")},
+        offences=found.offences | {step.text("offence")},
+    )
+
+
+def _consented(found: Grant, step: Step) -> Grant:
+    return replace(
+        found,
+        onward_to=found.onward_to | _authorities(step),
+        purposes_added=found.purposes_added | set(step.texts("purposes")),
+    )
+
+
+def _no_longer_consented(found: Grant, step: Step) -> Grant:
+    return replace(
+        found,
+        onward_to=found.onward_to - _authorities(step),
+        purposes_added=found.purposes_added - set(step.texts("purposes")),
+    )
+
+
+def _authorities(step: Step) -> frozenset[AuthorityId]:
+    to = step.data.get("to")
+    return frozenset() if to is None else frozenset({AuthorityId(str(to))})
+
+
+def _reasoned(found: Grant, step: Step) -> Grant:
+    return replace(found, reason=str(step.private.get("reason", "")))
+
+
+# What an act changes, beyond the state.
+_CHANGES: Mapping[str, Callable[[Grant, Step], Grant]] = {
+    "assurance_given": _assured,
+    "charge_notified": _charged,
+    "consent_noted": _consented,
+    "consent_ended": _no_longer_consented,
+    "use_report_requested": lambda found, _: replace(found, report_due=True),
+    "use_reported": lambda found, _: replace(found, report_due=False),
+    "declared": lambda found, step: replace(found, declaration=step.text("declaration")),
+    "suspended": _reasoned,
+    "revoked": _reasoned,
+    "declined": _reasoned,
+    "dropped": _reasoned,
+}

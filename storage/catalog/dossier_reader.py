@@ -156,6 +156,22 @@ class SqlDossierReader:
         query = select(merged.c.ern_key).distinct().order_by(merged.c.ern_key).limit(limit + 1)
         return page(self._queries.all(query, lambda row: ern_of(row.ern_key)), limit, str)
 
+    def knows_of(
+        self, officer: PersonCode, authority: AuthorityId, ern: Ern, now: datetime
+    ) -> bool:
+        """See `DossierReader.knows_of`."""
+        own = (
+            select(_ITEM.c.ern_key)
+            .select_from(_ITEM.join(ASSIGNMENT, ASSIGNMENT.c.case_key == _ITEM.c.case_key))
+            .where(
+                _ITEM.c.ern_key == ern_key(ern),
+                ASSIGNMENT.c.officer == person_key(officer),
+                ASSIGNMENT.c.until > now,
+            )
+        )
+        granted = _open_to(officer, authority, now).where(GRANT_ITEM.c.ern_key == ern_key(ern))
+        return any(self._queries.all(each.limit(1), lambda _: True) for each in (own, granted))
+
     def window(self, grant: DossierId) -> Window | None:
         """See `DossierReader.window`."""
         query = select(GRANT_ITEM.c.is_open, GRANT_ITEM.c.valid_from, GRANT_ITEM.c.valid_until)
@@ -236,19 +252,17 @@ class SqlDossierReader:
 def _granted(
     officer: PersonCode, authority: AuthorityId, now: datetime, behind: str, limit: int
 ) -> Select[Any]:
-    return (
-        select(GRANT_ITEM.c.ern_key)
-        .where(
-            GRANT_ITEM.c.grantee == authority.value,
-            GRANT_ITEM.c.is_open.is_(True),
-            GRANT_ITEM.c.ern_key > behind,
-            GRANT_ITEM.c.officer.in_([ALL_OFFICERS, person_key(officer)]),
-            GRANT_ITEM.c.valid_from <= now,
-            GRANT_ITEM.c.valid_until > now,
-        )
-        .distinct()
-        .order_by(GRANT_ITEM.c.ern_key)
-        .limit(limit)
+    query = _open_to(officer, authority, now).where(GRANT_ITEM.c.ern_key > behind)
+    return query.distinct().order_by(GRANT_ITEM.c.ern_key).limit(limit)
+
+
+def _open_to(officer: PersonCode, authority: AuthorityId, now: datetime) -> Select[Any]:
+    return select(GRANT_ITEM.c.ern_key).where(
+        GRANT_ITEM.c.grantee == authority.value,
+        GRANT_ITEM.c.is_open.is_(True),
+        GRANT_ITEM.c.officer.in_([ALL_OFFICERS, person_key(officer)]),
+        GRANT_ITEM.c.valid_from <= now,
+        GRANT_ITEM.c.valid_until > now,
     )
 
 
