@@ -6,7 +6,7 @@ after the last. While bytes leave, whatever ends the permission ends them too.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -17,6 +17,7 @@ from evidence_store.cooperation.registry import (
     EntryKind,
     OfficerEntry,
     OfficerRole,
+    tag_of,
 )
 from evidence_store.custody.act import ActType
 from evidence_store.custody.timeline import History
@@ -34,7 +35,6 @@ from evidence_store.granting import grant_chain, owner_of, provider_consents, re
 from evidence_store.handling import history_of
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern, Subject
 from evidence_store.item import Item, SealedObject, Version
-from evidence_store.ledger.event import Link
 from evidence_store.ports import CatalogReader, CatalogWriter
 from evidence_store.protecting import measures_on
 from evidence_store.sharing.decision import (
@@ -204,9 +204,7 @@ class Watch:
     def __init__(self, desk: Desk, policy: Policy, opening: Opening) -> None:
         self._desk, self._policy, self._opening = desk, policy, opening
         self._grant = opening.asked.grant
-        self._heads: Mapping[Subject, Link] | None = None
-        with desk.catalog.read() as reader:
-            self._subjects = self._relevant(reader)
+        self._seen: object = None
 
     def insist_open(self) -> None:
         """Insist that it is.
@@ -215,9 +213,9 @@ class Watch:
             DeniedError: if the permission has ended: by time, by an act, by the registry.
         """
         with self._desk.catalog.read() as reader:
-            heads = reader.ledger.links(self._subjects)
+            seen = self._relevant(reader)
             expired = self._grant is not None and self._desk.now >= self._grant.valid_until
-            if heads == self._heads and not expired:
+            if seen == self._seen and not expired:
                 return
             found = _consider(
                 reader, self._desk, self._policy, self._opening.question, under_way=True
@@ -226,24 +224,23 @@ class Watch:
                 raise DeniedError(
                     found.decision.rule, self._policy.digest, f"{self._opening.access} has ended"
                 )
-            self._heads = heads
-            self._subjects = self._relevant(reader)
+            self._seen = seen
 
-    def _relevant(self, reader: CatalogReader) -> list[Subject]:
-        """What an end of the permission would be an event of."""
+    def _relevant(self, reader: CatalogReader) -> object:
+        """What changes with every event that could end the permission."""
         asked, question = self._opening.asked, self._opening.question
-        found: list[Subject] = [question.ern]
+        subjects: list[Subject] = [question.ern]
         if question.grant is not None:
             chain = grant_chain(reader, self._desk.chains, question.grant)
-            found += [each.terms.grant for each in chain]
-        for kind, key in (
-            (EntryKind.OFFICER, asked.officer.code),
-            (EntryKind.AUTHORITY, asked.officer.authority),
+            subjects += [each.terms.grant for each in chain]
+        for kind, name, value in (
+            (DossierKind.MEASURE, "item", str(question.ern)),
+            (DossierKind.REGISTRY, "entry", tag_of(EntryKind.OFFICER, asked.officer.code)),
+            (DossierKind.REGISTRY, "entry", tag_of(EntryKind.AUTHORITY, asked.officer.authority)),
         ):
-            entry = self._desk.registry(reader).find(kind, key)
-            found += [] if entry is None else [entry.change]
-        measures = reader.dossiers.tagged(DossierKind.MEASURE, "item", str(question.ern))
-        return found + [each.id for each in measures]
+            subjects += [each.id for each in reader.dossiers.tagged(kind, name, value)]
+        cases = tuple(reader.dossiers.cases_of(self._desk.officer, self._desk.now))
+        return reader.ledger.links(subjects), cases
 
 
 def accesses(

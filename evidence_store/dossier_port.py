@@ -93,9 +93,15 @@ class DossierReader(Protocol):
         ...
 
     def values(
-        self, name: str, *, prefix: str, after: str | None = None, limit: int = 100
+        self,
+        kind: DossierKind,
+        name: str,
+        *,
+        prefix: str,
+        after: str | None = None,
+        limit: int = 100,
     ) -> Page[str]:
-        """The different values of a tag that begin with `prefix`, in order."""
+        """The different values of a tag, on dossiers of a kind, that begin with `prefix`."""
         ...
 
     def made_since(self, kind: DossierKind, owner: AuthorityId, since: datetime) -> int:

@@ -157,7 +157,9 @@ def entries(
         MalformedError: if `after` is not a cursor that an earlier part gave.
     """
     behind = None if after is None else tag_of(kind, after)
-    found = reader.dossiers.values("entry", prefix=f"{kind}/", after=behind, limit=limit)
+    found = reader.dossiers.values(
+        DossierKind.REGISTRY, "entry", prefix=f"{kind}/", after=behind, limit=limit
+    )
     registry = Registry(reader, chains)
     rows = [registry.find(kind, value.partition("/")[2]) for value in found.entries]
     cursor = None if found.after is None else found.after.partition("/")[2]

@@ -42,7 +42,7 @@ def assert_indexed(engine: Engine, seen: Statements) -> None:
             found = steps_of(connection, statement, parameters)
             if found:
                 faults[statement] = found
-    assert not faults
+    assert not faults, faults
 
 
 def _sqlite_faults(connection: Connection, statement: str, parameters: Parameters) -> list[str]:

@@ -1,6 +1,6 @@
 """`evidence custody` and `evidence act`: who holds an item, and what is done with it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -14,6 +14,7 @@ from api.cli.output import Json
 from api.cli.receipts import last_receipt
 from evidence_store.audit import audit_item
 from evidence_store.canonical import Json as Canonical
+from evidence_store.classification import Classification
 from evidence_store.custody.act import ActType, SealCheck
 from evidence_store.custody.state import Custody
 from evidence_store.custody.timeline import History, Row
@@ -38,10 +39,16 @@ BY_HAND = (
     ActType.FOUND,
     ActType.HOLD_PLACED,
     ActType.HOLD_RELEASED,
+    ActType.CLASSIFICATION_CHANGED,
     ActType.CORRECTION_OF,
 )
 SEALS_NEEDED = (ActType.SEALED, ActType.RESEALED)
-HOLDS = (ActType.HOLD_PLACED, ActType.HOLD_RELEASED)
+GOES_WITH = {
+    "check": (ActType.SEAL_CHECKED,),
+    "hold": (ActType.HOLD_PLACED, ActType.HOLD_RELEASED),
+    "corrects": (ActType.CORRECTION_OF,),
+    "classification": (ActType.CLASSIFICATION_CHANGED,),
+}
 
 
 def custody(context: typer.Context, ern: ErnArgument) -> Exit:
@@ -84,6 +91,9 @@ def act(  # noqa: PLR0913 - one parameter for each thing an act can say
     corrects: Annotated[
         int | None, typer.Option(min=1, help="With correction_of: the number of the wrong event.")
     ] = None,
+    classification: Annotated[
+        Classification | None, typer.Option(help="With classification_changed: the new one.")
+    ] = None,
     place: Annotated[str | None, typer.Option(help="Where; can be withheld.")] = None,
     purpose: Annotated[str | None, typer.Option(help="Why; can be withheld.")] = None,
     note: Annotated[str | None, typer.Option(help="Anything else; can be withheld.")] = None,
@@ -95,7 +105,16 @@ def act(  # noqa: PLR0913 - one parameter for each thing an act can say
     """Record an act on an item, if the rules of custody allow it."""
     here = shared(context)
     wanted, chosen = Ern.parse(ern), _chosen(kind)
-    data = _data(chosen, seal or [], check, hold, corrects)
+    data = _data(
+        chosen,
+        seal or [],
+        {
+            "check": None if check is None else check.value,
+            "hold": hold,
+            "corrects": corrects,
+            "classification": None if classification is None else classification.value,
+        },
+    )
     said = {"officer": person, "place": place, "purpose": purpose, "note": note}
     private: dict[str, Canonical] = {
         name: value for name, value in said.items() if value is not None
@@ -129,25 +148,15 @@ def _chosen(kind: str) -> ActType:
     raise MalformedError(f"act: expected one of {', '.join(BY_HAND)}; found {kind[:40]!r}")
 
 
-def _data(
-    kind: ActType,
-    seals: list[str],
-    check: SealCheck | None,
-    hold: str | None,
-    corrects: int | None,
-) -> dict[str, Canonical]:
+def _data(kind: ActType, seals: list[str], own: Mapping[str, Canonical]) -> dict[str, Canonical]:
+    """What an act says openly; `own` is what goes with one kind of act only."""
     if kind in SEALS_NEEDED and not seals:
         raise MalformedError(f"{kind}: expected the numbers of the seals (--seal)")
-    own: tuple[tuple[str, Canonical, tuple[ActType, ...]], ...] = (
-        ("check", None if check is None else check.value, (ActType.SEAL_CHECKED,)),
-        ("hold", hold, HOLDS),
-        ("corrects", corrects, (ActType.CORRECTION_OF,)),
-    )
-    for name, value, kinds in own:
+    for name, value in own.items():
+        kinds = GOES_WITH[name]
         if (value is not None) != (kind in kinds):
             raise MalformedError(f"--{name} goes with {', '.join(kinds)}, and only with it")
-    given: dict[str, Canonical] = {"seals": list(seals) if seals else None}
-    given |= {name: value for name, value, _ in own}
+    given: dict[str, Canonical] = {"seals": list(seals) if seals else None, **own}
     return {name: value for name, value in given.items() if value is not None}
 
 

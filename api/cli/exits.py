@@ -23,6 +23,7 @@ _OF_ERROR: tuple[tuple[type[errors.EvidenceError], Exit], ...] = (
     (errors.SourceChangedError, Exit.AGAIN),
     (errors.UnsupportedSourceError, Exit.AGAIN),
     (errors.UnavailableError, Exit.AGAIN),
+    (errors.RateError, Exit.AGAIN),
     (errors.EvidenceError, Exit.USAGE),
 )
 

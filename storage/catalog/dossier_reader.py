@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from heapq import merge
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Select, func, select, union_all
+from sqlalchemy import Select, func, select
 
 from evidence_store.dossier import Dossier
 from evidence_store.dossier_port import Access, Window
@@ -84,7 +86,7 @@ class SqlDossierReader:
         query = (
             select(DOSSIER)
             .select_from(TAG.join(DOSSIER, DOSSIER.c.subject_key == TAG.c.subject_key))
-            .where(TAG.c.name == name, TAG.c.value == value, DOSSIER.c.kind == kind.value)
+            .where(TAG.c.name == tag_name(kind, name), TAG.c.value == value)
             .order_by(TAG.c.subject_key.desc())
             .limit(limit)
         )
@@ -94,18 +96,25 @@ class SqlDossierReader:
         """See `DossierReader.tags`."""
         query = select(TAG.c.name, TAG.c.value).where(TAG.c.subject_key == dossier_key(dossier))
         return self._queries.all(
-            query.order_by(TAG.c.name, TAG.c.value), lambda row: (str(row.name), str(row.value))
+            query.order_by(TAG.c.name, TAG.c.value),
+            lambda row: (str(row.name).partition("/")[2], str(row.value)),
         )
 
     def values(
-        self, name: str, *, prefix: str, after: str | None = None, limit: int = 100
+        self,
+        kind: DossierKind,
+        name: str,
+        *,
+        prefix: str,
+        after: str | None = None,
+        limit: int = 100,
     ) -> Page[str]:
         """See `DossierReader.values`."""
         found: list[str] = []
         behind = after or prefix
         while len(found) <= limit:  # from one to the next along the index
             query = select(TAG.c.value).where(
-                TAG.c.name == name,
+                TAG.c.name == tag_name(kind, name),
                 TAG.c.value > behind if found or after else TAG.c.value >= behind,
                 TAG.c.value < prefix + LAST,
             )
@@ -138,23 +147,21 @@ class SqlDossierReader:
     ) -> Page[Ern]:
         """See `DossierReader.visible_items`.
 
-        One query: for each of the officer's cases, and for the grants, the first rows of an
-        index, merged. However many items there are, it looks at no more than it needs.
+        For each of the officer's cases and for the grants, the first rows of an index, merged:
+        however many items there are, it looks at no more than a page of each.
         """
         behind = ern_behind(after)
-        cases = self.cases_of(officer, now)
-        sources = [
+        queries = [
             select(_ITEM.c.ern_key)
             .where(_ITEM.c.case_key == case_key(each), _ITEM.c.ern_key > behind)
             .order_by(_ITEM.c.ern_key)
             .limit(limit + 1)
-            .subquery()
-            for each in cases
+            for each in self.cases_of(officer, now)
         ]
-        sources.append(_granted(officer, authority, now, behind, limit + 1).subquery())
-        merged = union_all(*(select(each.c.ern_key) for each in sources)).subquery()
-        query = select(merged.c.ern_key).distinct().order_by(merged.c.ern_key).limit(limit + 1)
-        return page(self._queries.all(query, lambda row: ern_of(row.ern_key)), limit, str)
+        queries.append(_granted(officer, authority, now, behind, limit + 1))
+        found = [self._queries.all(query, lambda row: str(row.ern_key)) for query in queries]
+        keys = [key for key, _ in groupby(merge(*found))][: limit + 1]
+        return page([ern_of(key) for key in keys], limit, str)
 
     def knows_of(
         self, officer: PersonCode, authority: AuthorityId, ern: Ern, now: datetime
@@ -247,6 +254,11 @@ class SqlDossierReader:
         query = select(POLICY.c.text).where(POLICY.c.digest == digest)
         found = self._queries.all(query, lambda row: str(row.text))
         return found[0] if found else None
+
+
+def tag_name(kind: DossierKind, name: str) -> str:
+    """A tag's name as it is kept: with the kind, so that one index leads to a kind's dossiers."""
+    return f"{kind}/{name}"
 
 
 def _granted(

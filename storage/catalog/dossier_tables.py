@@ -79,7 +79,8 @@ class AccessRow(SQLModel, table=True):
     __tablename__ = "access"
     __table_args__ = (
         Index("ix_access_ern", "ern_key", "subject_key"),
-        Index("ix_access_grant", "grant_key", "action", "decision", "subject_key"),
+        Index("ix_access_grant", "grant_key", "subject_key"),
+        Index("ix_access_grant_action", "grant_key", "action", "decision"),
         Index("ix_access_officer", "officer", "subject_key"),
         Index("ix_access_sha256", "served_sha256"),
     )

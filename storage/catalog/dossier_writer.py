@@ -25,6 +25,7 @@ from storage.catalog.dossier_reader import (
     POLICY,
     TAG,
     SqlDossierReader,
+    tag_name,
 )
 from storage.catalog.ordering import case_key, dossier_key, ern_key, person_key
 from storage.catalog.queries import Queries
@@ -58,7 +59,7 @@ class SqlDossierWriter(SqlDossierReader):
         self._queries.insert(
             TAG,
             [
-                {"subject_key": key, "name": name, "value": value}
+                {"subject_key": key, "name": tag_name(dossier.id.kind, name), "value": value}
                 for name, values in tags.items()
                 for value in dict.fromkeys(values)
             ],

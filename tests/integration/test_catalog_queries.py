@@ -44,7 +44,7 @@ def reads(items: int) -> Reads:
     ern, name = middle(items), ObjectName(f"{items // 2:032x}")
     digests = [fingerprint([b"%d" % number]).sha256 for number in range(100)]
     return {
-        "whose it is": lambda reader, _: (reader.state(), reader.authority()),
+        "whose it is": lambda reader, _: (reader.state(), reader.authority(), reader.is_exercise()),
         "cases": lambda reader, _: reader.cases(),
         "a case": lambda reader, _: reader.case(CaseId(SI, 1)),
         "a person": lambda reader, _: reader.person(COLLECTOR),
@@ -81,6 +81,7 @@ def writes(items: int) -> Writes:
     return {
         "a new case": lambda writer, _: writer.open_case("New", None, NOW),
         "a known person": lambda writer, _: writer.person_named(Role.COLLECTOR, "A. Novak"),
+        "a code for a person": lambda writer, _: writer.next_person(Role.OFFICER),
         "a new person": lambda writer, _: writer.person_named(Role.WITNESS, "B"),
         "numbers": lambda writer, _: writer.allocate(2026, 100),
         "an item": lambda writer, filled: writer.add_items([filled.item(Ern(SI, 2027, 1))]),
@@ -172,7 +173,7 @@ def test_every_way_to_read_and_write_is_examined_here(tmp_path: Path) -> None:
                 raise Enough
     for port in (CatalogReader, CatalogWriter):
         names = {name for name in vars(port) if not name.startswith("_")}
-        assert names - {"ledger"} <= used  # the ledger's ways are examined in tests/contract
+        assert names - {"ledger", "dossiers"} <= used  # theirs are examined in tests/contract
 
 
 def do_all(catalog: SqlCatalog, items: int, filled: Filled) -> Iterator[str]:

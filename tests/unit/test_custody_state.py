@@ -32,6 +32,7 @@ FIELDS: dict[ActType, dict[str, Json]] = {
     ActType.HOLD_PLACED: {"hold": "order 1"},
     ActType.HOLD_RELEASED: {"hold": "order 1"},
     ActType.CORRECTION_OF: {"corrects": 1},
+    ActType.CLASSIFICATION_CHANGED: {"classification": "public"},
     ActType.RECEIVED: {"condition": "ok"},
     ActType.RECEIVED_WITH_RESERVATIONS: {"condition": "damaged"},
     ActType.REJECTED_ON_ARRIVAL: {"condition": "damaged"},

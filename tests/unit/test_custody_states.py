@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evidence_store.canonical import Json
+from evidence_store.classification import Classification
 from evidence_store.custody.act import Act, ActType, SealCheck
 from evidence_store.custody.state import (
     Custody,
@@ -83,6 +84,7 @@ POSSIBLE = {
     ActType.VERIFIED_MATCH: NOT_VOID,
     ActType.VERIFIED_MISMATCH: NOT_VOID,
     ActType.NOT_VERIFIABLE: NOT_VOID,
+    ActType.CLASSIFICATION_CHANGED: NOT_VOID,
     ActType.EXPORTED: EVERY,
     ActType.CORRECTION_OF: EVERY,
 }
@@ -114,6 +116,7 @@ FIELDS: dict[ActType, dict[str, Json]] = {
     ActType.HOLD_PLACED: {"hold": "H2"},
     ActType.HOLD_RELEASED: {"hold": "H1"},
     ActType.CORRECTION_OF: {"corrects": 1},
+    ActType.CLASSIFICATION_CHANGED: {"classification": "public"},
 }
 BY_RECEIVER = (FOLLOWING[Step.OFFERED] | FOLLOWING[Step.RELEASED]) - {
     ActType.OFFER_WITHDRAWN,
@@ -438,3 +441,14 @@ def test_whatever_is_permitted_there_is_one_custodian_or_a_transfer_under_way(
             assert chosen in {ActType.RECEIVED, ActType.RECEIVED_WITH_RESERVATIONS}
             assert condition is not Condition.MISSING
             assert (custody.lender is not None) == (custody.state is State.LOANED)
+
+
+def test_the_classification_is_the_last_that_was_given_and_one_of_three() -> None:
+    assert held().classification is Classification.CONFIDENTIAL
+    strict = {"classification": "strictly_confidential"}
+    found = told(held(), (ActType.CLASSIFICATION_CHANGED, POLICE, {**strict}))
+    assert found.classification is Classification.STRICTLY_CONFIDENTIAL
+    with pytest.raises(MalformedError):
+        told(found, (ActType.CLASSIFICATION_CHANGED, POLICE, {"classification": "secret"}))
+    with pytest.raises(CustodyError):  # for the custodian alone
+        told(found, (ActType.CLASSIFICATION_CHANGED, COURT, {"classification": "public"}))

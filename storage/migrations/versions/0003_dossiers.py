@@ -124,7 +124,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("copy_id"),
     )
     op.create_index("ix_access_ern", "access", ["ern_key", "subject_key"])
-    op.create_index("ix_access_grant", "access", ["grant_key", "action", "decision", "subject_key"])
+    op.create_index("ix_access_grant", "access", ["grant_key", "subject_key"])
+    op.create_index("ix_access_grant_action", "access", ["grant_key", "action", "decision"])
     op.create_index("ix_access_officer", "access", ["officer", "subject_key"])
     op.create_index("ix_access_sha256", "access", ["served_sha256"])
     op.create_table(
