@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from evidence_store.authorities import log_of
 from evidence_store.errors import EvidenceError, LedgerAlteredError
-from evidence_store.identifiers import Ern, KeyId, Subject
+from evidence_store.identifiers import DossierKind, Ern, KeyId, Subject
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.control import CONTROL_LEAF, KINDS, ControlEntry
 from evidence_store.ledger.event import Link, leaf
@@ -88,6 +88,8 @@ def _bundle(
     except EvidenceError as error:
         yield Finding(0, where, str(error))
         return
+    for place in reader.ledger.without_event(start, end):
+        yield Finding(0, f"entry {place}", "the event that it commits to is not there")
     rows = [row.entry for row in reader.ledger.leaves(start, end)]
     if len(rows) != width or len(entries) != width:
         yield Finding(0, where, "entries are missing")
@@ -104,14 +106,26 @@ def _events(reader: CatalogReader) -> Iterator[Finding]:
     for control in controls:
         if control.entry[:1] != CONTROL_LEAF or not _control_holds(control.entry, publics):
             yield Finding(0, "control entry", "is not as it was signed")
-    after = None
+    for subject in _subjects(reader):
+        yield from audit_chain(reader.ledger, subject, publics)
+
+
+def _subjects(reader: CatalogReader) -> Iterator[Subject]:
+    """Every item and every dossier."""
+    after: str | None = None
     while True:
-        page = reader.items(after=after, limit=1000)
-        for item in page.entries:
-            yield from audit_chain(reader.ledger, item.ern, publics)
-        if page.after is None:
-            return
-        after = page.after
+        items = reader.items(after=after, limit=1000)
+        yield from (item.ern for item in items.entries)
+        after = items.after
+        if after is None:
+            break
+    for kind in DossierKind:
+        while True:
+            page = reader.dossiers.dossiers(kind, after=after, limit=1000)
+            yield from (dossier.id for dossier in page.entries)
+            after = page.after
+            if after is None:
+                break
 
 
 def audit_item(reader: CatalogReader, ern: Ern) -> Iterator[Finding]:

@@ -138,6 +138,10 @@ class LedgerReader(Protocol):
         """The entries from one place to another."""
         ...
 
+    def without_event(self, start: int, end: int) -> Sequence[int]:
+        """The places, from one to another, of events' entries whose event is not there."""
+        ...
+
     def head(self) -> Head | None:
         """The newest state of the log, signed or not."""
         ...

@@ -256,7 +256,17 @@ def main() -> None:
     parser.add_argument(
         "only",
         nargs="*",
-        choices=["large", "disk", "small", "small-disk", "random", "verify", "ledger", []],
+        choices=[
+            "large",
+            "disk",
+            "small",
+            "small-disk",
+            "random",
+            "verify",
+            "ledger",
+            "cooperation",
+            [],
+        ],
     )
     chosen = parser.parse_args()
     wanted = set(chosen.only) or {
@@ -267,6 +277,7 @@ def main() -> None:
         "random",
         "verify",
         "ledger",
+        "cooperation",
     }
     chosen.disk.mkdir(exist_ok=True)
     tmpfs = Path(tempfile.mkdtemp(prefix="evidence-bench-", dir=chosen.tmpfs))
@@ -279,6 +290,7 @@ def main() -> None:
         "small": lambda: small_files(tmpfs, chosen.files, chosen.runs, random_only=False),
         "random": lambda: small_files(tmpfs, chosen.files, chosen.runs, random_only=True),
         "ledger": lambda: _ledger(disk, chosen.runs, chosen.entries),
+        "cooperation": lambda: _cooperation(disk, chosen.entries),
         "verify": lambda: verify(tmpfs, chosen.files // 4, large // 2, chosen.runs),
     }
     print(machine(), flush=True)
@@ -295,6 +307,12 @@ def _ledger(place: Path, runs: int, entries: int) -> list[str]:
     from bench_ledger import ledger  # noqa: PLC0415 - it loads the product
 
     return ledger(place, runs, entries)
+
+
+def _cooperation(place: Path, items: int) -> list[str]:
+    from bench_cooperation import cooperation  # noqa: PLC0415 - likewise
+
+    return cooperation(place, items)
 
 
 def machine() -> str:

@@ -148,6 +148,7 @@ def main() -> None:
 
     taken_out_and_checked(erns["IMG_0001.jpg"])
     attacked()
+    cooperated()
     fragment = str(exhibit[0]["ern"])
     video = next(ern for name, ern in sorted(erns.items()) if name.endswith(VIDEO_ENDINGS))
     handed_over_and_back(video, fragment)
@@ -318,6 +319,16 @@ def attacked() -> None:
 
     tell("The byte is put back; the instance looks after itself.")
     run("doctor")
+
+
+def cooperated() -> None:
+    """Three States, played by the real commands on an instance of their own."""
+    tell("Three States cooperate: a grant, refusals, onward sharing, a revocation (an exercise).")
+    command = [str(EVIDENCE), "--text", "scenario", "run", "three-states"]
+    print("$ evidence scenario run three-states", flush=True)
+    done = subprocess.run(command, cwd=DEMO, check=False)
+    if done.returncode:
+        sys.exit(f"demo: expected exit code 0, found {done.returncode}")
 
 
 if __name__ == "__main__":

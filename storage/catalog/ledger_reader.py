@@ -7,7 +7,7 @@ from sqlalchemy import select
 from evidence_store.custody.transfer import Offer, TransferId
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import AuthorityId, KeyId, Subject
-from evidence_store.ledger.event import Link, SignedEvent
+from evidence_store.ledger.event import EVENT_LEAF, Link, SignedEvent
 from evidence_store.ledger_port import Authority, Control, Head, Leaf, Recorded
 from evidence_store.page import Page
 from storage.catalog.ledger_tables import (
@@ -108,6 +108,17 @@ class SqlLedgerReader:
         query = select(LEAF).where(LEAF.c.place >= start, LEAF.c.place < end)
         query = query.order_by(LEAF.c.place)
         return self._queries.all(query, lambda row: Leaf(row.commitment, row.entry))
+
+    def without_event(self, start: int, end: int) -> Sequence[int]:
+        """See `LedgerReader.without_event`."""
+        query = (
+            select(LEAF.c.place, LEAF.c.entry)
+            .select_from(LEAF.outerjoin(EVENT, EVENT.c.commitment == LEAF.c.commitment))
+            .where(LEAF.c.place >= start, LEAF.c.place < end, EVENT.c.commitment.is_(None))
+            .order_by(LEAF.c.place)
+        )
+        found = self._queries.all(query, lambda row: (int(row.place), bytes(row.entry)))
+        return [place for place, entry in found if entry.startswith(EVENT_LEAF)]
 
     def head(self) -> Head | None:
         """See `LedgerReader.head`."""

@@ -15,6 +15,7 @@ from evidence_store.accessing import (
     serve,
     visible,
 )
+from evidence_store.audit import audit
 from evidence_store.canonical import Json
 from evidence_store.cooperation.registry import AuthorityRole, OfficerRole, Validity
 from evidence_store.errors import (
@@ -166,6 +167,42 @@ def test_a_grant_whose_row_was_altered_opens_nothing_more(world: World) -> None:
         open_again = "1" if connection.dialect.name == "sqlite" else "true"
         connection.execute(text(f"UPDATE grant_item SET is_open = {open_again}"))
     assert refused(world, "b-central", ern, grant=made) == "grant-not-active"
+
+
+def test_an_audit_finds_a_revocation_that_was_taken_out_of_the_database(world: World) -> None:
+    made = world.grant(world.document(world.item()))
+    step(world.desk("central"), made, "revoked", {}, "over")
+    world.ledger.sequencer.run()
+    assert problems(world) == []
+    with as_its_owner(world) as connection:
+        of = (
+            ("_no_delete", "")
+            if connection.dialect.name == "sqlite"
+            else ("_append_only", " ON event")
+        )
+        connection.execute(text(f"DROP TRIGGER event{of[0]}{of[1]}"))
+        where = "subject_key LIKE '%-GRT-%'"
+        before = connection.execute(
+            text(f"SELECT commitment FROM event WHERE {where} AND act = 'accepted'")
+        ).scalar()
+        connection.execute(text(f"DELETE FROM event WHERE {where} AND act = 'revoked'"))
+        connection.execute(
+            text(f"UPDATE chain SET seq = seq - 1, head = :head WHERE {where}"), {"head": before}
+        )
+    assert any("is not there" in each for each in problems(world))
+
+
+def test_an_audit_reads_dossiers_too(world: World) -> None:
+    world.grant(world.document(world.item()))
+    world.ledger.sequencer.run()
+    with as_its_owner(world) as connection:
+        connection.execute(text("UPDATE chain SET seq = 7 WHERE subject_key LIKE '%-GRT-%'"))
+    assert any("GRT" in each for each in problems(world))
+
+
+def problems(world: World) -> list[str]:
+    found = audit(world.catalog, world.ledger.tiles)
+    return [f"{each.where}: {each.problem}" for each in found if each.problem]
 
 
 # ---------------------------------------------------------------------------- own officers
