@@ -12,7 +12,7 @@ import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -41,6 +41,7 @@ class Step:
     document: Mapping[str, Any] | None = None
     keep: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
+    exit: int | None = None
     decision: str | None = None
     rule: str | None = None
     approve: str | None = None
@@ -198,7 +199,8 @@ def _played(
     records = tuple(_objects(out.getvalue()))
     error = next((each["error"] for each in _objects(problems.getvalue()) if "error" in each), None)
     accesses = tuple(_accesses_after(home, before))
-    problem = _unexpected(step, code, records, error, accesses)
+    where = _filled(step.where, known)
+    problem = _unexpected(replace(step, where=where), code, records, error, accesses)
     if records:
         known.update({"change": str(records[0]["change"])} if "change" in records[0] else {})
         for name, path in step.keep.items():
@@ -226,7 +228,7 @@ def _unexpected(
 ) -> str | None:
     """What is not as the scenario expects, if anything is."""
     found = None if error is None else error.get("code")
-    if step.error is None and code != 0 and step.decision is None:
+    if step.error is None and step.decision is None and code != (step.exit or 0):
         return f"exit {code}: {error}"
     if step.error is not None and found != step.error:
         return f"expected the error {step.error}, found {found or 'none'}"

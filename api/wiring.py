@@ -18,6 +18,7 @@ from api import settings as configuration
 from api.settings import Settings
 from evidence_store.age.x25519 import X25519Recipient
 from evidence_store.authorities import Log, found, log_of
+from evidence_store.doors import DoorStore
 from evidence_store.errors import ConflictError, MalformedError, NotFoundError, SettingsError
 from evidence_store.identifiers import AuthorityId, StateCode
 from evidence_store.journal import HeaderStore, read_headers, read_journal
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from storage.ledger.witness_home import WitnessHome
     from storage.objects.s3 import S3ObjectStore
     from storage.objects.s3_lock import LockMode
+    from storage.uploads.segments import UploadFolder
 
 T = TypeVar("T")
 __all__ = ["Instance", "KeyFile", "Passphrase"]
@@ -46,6 +48,7 @@ PRIVATE = 0o700
 SIGNING = Path("keys", "signing")
 LEDGER = Path("ledger")
 HEADERS = Path("headers")
+UPLOADS = Path("uploads")
 ORIGIN_HOST = "evidence-log.invalid"  # reserved (RFC 6761): a name, not an address
 EXERCISE_HOST = f"exercise.{ORIGIN_HOST}"
 Passphrase = Callable[[], bytes]
@@ -93,6 +96,20 @@ class Instance:
     def random(self) -> Randomness:
         """Where keys and salts come from."""
         return secrets.token_bytes
+
+    @property
+    def uploads(self) -> "UploadFolder":
+        """Where uploads under way lie, sealed."""
+        from storage.uploads.segments import UploadFolder
+
+        return UploadFolder(self.home / UPLOADS)
+
+    @property
+    def doors(self) -> DoorStore:
+        """What the doors keep: tokens, uploads, leases."""
+        from storage.catalog.doors import SqlDoorStore
+
+        return SqlDoorStore(self.catalog.engine)
 
     def close(self) -> None:
         """Let go of the catalog's connections."""

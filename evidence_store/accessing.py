@@ -21,7 +21,7 @@ from evidence_store.cooperation.registry import (
 )
 from evidence_store.custody.act import ActType
 from evidence_store.custody.timeline import History
-from evidence_store.desk import Desk
+from evidence_store.desk import Desk, owner_of
 from evidence_store.dossier_port import Access
 from evidence_store.dossiers import Taken, new_dossier, take
 from evidence_store.errors import (
@@ -31,7 +31,7 @@ from evidence_store.errors import (
     NotFoundError,
     OutOfOrderError,
 )
-from evidence_store.granting import grant_chain, owner_of, provider_consents, registry_party
+from evidence_store.granting import grant_chain, provider_consents, registry_party
 from evidence_store.handling import history_of
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern, Subject
 from evidence_store.item import Item, SealedObject, Version
@@ -50,7 +50,7 @@ from evidence_store.sharing.decision import (
 )
 from evidence_store.sharing.grant import Grant, effective
 from evidence_store.sharing.marking import marked
-from evidence_store.sharing.terms import COPIES, Action, version_id
+from evidence_store.sharing.terms import CONTENT, COPIES, Action, version_id
 from evidence_store.vault import Vault
 
 NO_ITEM = "no-such-item"
@@ -119,7 +119,9 @@ def ask(desk: Desk, policy: Policy, question: Question) -> Opening:
         known = considered.asked is not None and _knows_of(writer, desk, considered.asked)
         sealed = (
             writer.sealed(considered.version.object_name)
-            if considered.version is not None and isinstance(considered.decision, Allow)
+            if considered.version is not None
+            and isinstance(considered.decision, Allow)
+            and question.action in CONTENT
             else None
         )
     if isinstance(considered.decision, Deny) or considered.asked is None:
@@ -137,23 +139,47 @@ def ask(desk: Desk, policy: Policy, question: Question) -> Opening:
     )
 
 
-def serve(desk: Desk, policy: Policy, opening: Opening, vault: Vault) -> Iterator[bytes]:
+def serve(
+    desk: Desk, policy: Policy, opening: Opening, vault: Vault, *, content: bool = True
+) -> Iterator[bytes]:
     """The bytes, piece by piece, each only while the access is still allowed.
 
     A copy for viewing is marked with its identity where its format allows; what is downloaded is
-    exact. However it ends, the count of bytes that left is recorded.
+    exact. However it ends, the count of bytes that left is recorded. Without `content` nothing
+    is served, and that is what is recorded.
 
     Raises:
         DeniedError: instead of the next piece, if the permission has ended.
         FixityError, KeyUnavailableError, StoreUnavailableError: as `Vault.open`.
     """
-    if opening.version is None or opening.sealed is None:
-        end(desk, opening, "complete", 0, None)
+    if opening.version is None or opening.sealed is None or not content:
+        end(desk, opening, "nothing served", 0, None)
         return
-    state, sent, ended = hashlib.sha256(), 0, "interrupted"
-    content = vault.open(opening.sealed)
+    bytes_of = vault.open(opening.sealed)
     if opening.question.action is Action.VIEW:
-        content = marked(content, opening.version.media_type, opening.copy_id)
+        bytes_of = marked(bytes_of, opening.version.media_type, opening.copy_id)
+    yield from _watched(desk, policy, opening, bytes_of, whole=True)
+
+
+def serve_range(
+    desk: Desk, policy: Policy, opening: Opening, vault: Vault, start: int, length: int
+) -> Iterator[bytes]:
+    """A part of the bytes, exact, to go on with a download that was cut off.
+
+    Raises:
+        DeniedError, FixityError, KeyUnavailableError, StoreUnavailableError: as `serve`.
+    """
+    if opening.sealed is None:
+        end(desk, opening, "nothing served", 0, None)
+        return
+    bytes_of = vault.open_range(opening.sealed, start, length)
+    yield from _watched(desk, policy, opening, bytes_of, whole=False)
+
+
+def _watched(
+    desk: Desk, policy: Policy, opening: Opening, content: Iterator[bytes], *, whole: bool
+) -> Iterator[bytes]:
+    state, sent, ended = hashlib.sha256(), 0, "interrupted"
     watch = Watch(desk, policy, opening)
     try:
         for piece in _pieces(content):
@@ -169,8 +195,8 @@ def serve(desk: Desk, policy: Policy, opening: Opening, vault: Vault) -> Iterato
         ended = error.code
         raise
     finally:
-        whole = state.hexdigest() if ended == "complete" else None
-        end(desk, opening, ended, sent, whole)
+        served = state.hexdigest() if whole and ended == "complete" else None
+        end(desk, opening, ended, sent, served)
 
 
 def end(

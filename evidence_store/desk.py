@@ -6,7 +6,10 @@ from datetime import datetime
 
 from evidence_store.cooperation.registry import OfficerEntry, OfficerRole
 from evidence_store.dossiers import Chains
-from evidence_store.identifiers import AuthorityId, PersonCode
+from evidence_store.errors import NotFoundError
+from evidence_store.handling import history_of
+from evidence_store.identifiers import AuthorityId, Ern, PersonCode
+from evidence_store.item import Item
 from evidence_store.ports import Catalog, CatalogReader
 from evidence_store.recording import Recorder
 from evidence_store.registering import Registry
@@ -42,3 +45,28 @@ class Desk:
             OutOfOrderError, NotFoundError: as `Registry.insist`.
         """
         return self.registry(reader).insist(self.officer, self.authority, roles, self.now)
+
+
+def owner_of(reader: CatalogReader, item: Item) -> AuthorityId:
+    """The authority whose item it is: the one that registered it."""
+    custody = history_of(reader.ledger, item.ern).custody
+    if custody is None:  # registered before there was a ledger
+        return AuthorityId.named(reader.authority())
+    return custody.owner or custody.custodian
+
+
+def insist_own_item(reader: CatalogReader, desk: Desk, ern: Ern) -> Item:
+    """The item, insisting that it is of the officer's State, and that the officer may know of it.
+
+    Those are who needs to know its case, and the central authority's officers, who sign for all.
+
+    Raises:
+        NotFoundError: if not: one is not to know of it.
+    """
+    registry, item = desk.registry(reader), reader.item(ern)
+    own = registry.authority(desk.authority).state
+    known = item.case_id in reader.dossiers.cases_of(desk.officer, desk.now)
+    known = known or OfficerRole.CENTRAL in registry.officer(desk.officer).roles_at(desk.now)
+    if not known or registry.authority(owner_of(reader, item)).state != own:
+        raise NotFoundError(f"there is no item {ern}")
+    return item

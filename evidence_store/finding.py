@@ -14,11 +14,10 @@ from datetime import date, timedelta
 
 from evidence_store.canonical import Json
 from evidence_store.cooperation.registry import AuthorityRole, OfficerRole
-from evidence_store.desk import Desk
+from evidence_store.desk import Desk, insist_own_item
 from evidence_store.dossier import Table, moves
 from evidence_store.dossiers import Taken, new_dossier, take
-from evidence_store.errors import MalformedError, NotFoundError, OutOfOrderError, RateError
-from evidence_store.granting import owner_of
+from evidence_store.errors import MalformedError, OutOfOrderError, RateError
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern, KeyId
 from evidence_store.kinds import stated
 from evidence_store.ledger_port import SigningKeys
@@ -136,7 +135,7 @@ def enter(desk: Desk, ern: Ern, criteria: Criteria) -> DossierId:
         OutOfOrderError: if the officer may not.
     """
     with desk.catalog.write() as writer:
-        _insist_own(writer, desk, ern)
+        insist_own_item(writer, desk, ern)
         desk.insist(writer, OWNERS)
         private: dict[str, Json] = {
             "item": str(ern),
@@ -164,7 +163,7 @@ def withhold(desk: Desk, ern: Ern, *, withheld: bool) -> int:
     """
     act = "withheld" if withheld else "reinstated"
     with desk.catalog.write() as writer:
-        _insist_own(writer, desk, ern)
+        insist_own_item(writer, desk, ern)
         desk.insist(writer, OWNERS)
         changed = 0
         for each in writer.dossiers.tagged(DossierKind.INDEX, "item", str(ern)):
@@ -219,7 +218,7 @@ def register_statement(desk: Desk, blinding: Blinding, identity: Identity, ern: 
     """
     tokens = [blinding.token(text) for text in identity.texts]
     with desk.catalog.write() as writer:
-        _insist_own(writer, desk, ern)
+        insist_own_item(writer, desk, ern)
         desk.insist(writer, INTERVIEWERS)
         return new_dossier(
             writer,
@@ -262,16 +261,6 @@ def look_up_person(desk: Desk, blinding: Blinding, identity: Identity, reasons: 
             state="answered",
         )
         return Answer(bool(owners), tuple(sorted(owners)), recorded)
-
-
-def _insist_own(reader: CatalogReader, desk: Desk, ern: Ern) -> None:
-    registry = desk.registry(reader)
-    item = reader.item(ern)
-    own = registry.authority(desk.authority).state
-    if registry.authority(owner_of(reader, item)).state != own or (
-        item.case_id not in reader.dossiers.cases_of(desk.officer, desk.now)
-    ):
-        raise NotFoundError(f"there is no item {ern}")
 
 
 def _insist_designated(reader: CatalogReader, desk: Desk) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from evidence_store.canonical import Json
 from evidence_store.cooperation.registry import AuthorityRole, OfficerRole
 from evidence_store.cooperation.request import request_of
-from evidence_store.desk import Desk
+from evidence_store.desk import Desk, insist_own_item, owner_of
 from evidence_store.dossier_port import GrantedVersion, Window
 from evidence_store.dossiers import (
     Chains,
@@ -20,7 +20,6 @@ from evidence_store.dossiers import (
     take,
 )
 from evidence_store.errors import IncompleteError, MalformedError, NotFoundError, OutOfOrderError
-from evidence_store.handling import history_of
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern
 from evidence_store.item import Item, ItemStatus
 from evidence_store.kinds import stated
@@ -146,14 +145,18 @@ def review(reader: CatalogReader, chains: Chains, desk: Desk, found: Grant) -> l
     problems = list(_parties(registry, desk, terms))
     problems += _basis(reader, chains, desk, terms)
     if terms.rests_on is not None:
-        parent = grant_of(chains.steps(reader, terms.rests_on))
-        problems += inherited(parent.terms, terms)
-        if parent.state != "active":
-            problems.append(f"/rests_on: {terms.rests_on} is {parent.state}")
-        if not may_pass_on(parent, terms.grantee, registry_party(registry, desk)):
-            problems.append(
-                f"/rests_on: {parent.terms.grantor} has not consented to {terms.grantee}"
-            )
+        chain = grant_chain(reader, chains, terms.rests_on)
+        problems += inherited(chain[-1].terms, terms)
+        problems += [
+            f"/rests_on: {each.terms.grant} is {each.state}"
+            for each in chain
+            if each.state != "active"
+        ]
+        problems += [
+            f"/rests_on: {each.terms.grantor} has not consented to {terms.grantee}"
+            for each in chain
+            if not may_pass_on(each, terms.grantee, registry_party(registry, desk))
+        ]
     for each in terms.items:
         problems += _item(reader, chains, registry, terms, each)
     return problems
@@ -301,7 +304,7 @@ def ask_consent(
             case Subject.PROVIDER, _ if items and to is not None and purposes:
                 answers = desk.authority
                 for ern in items:
-                    writer.item(ern)
+                    insist_own_item(writer, desk, ern)
             case Subject.ONWARD, DossierId() if to is not None:
                 answers = grant(writer, desk.chains, of, desk.authority).terms.grantor
             case Subject.PURPOSE, DossierId() if purposes:
@@ -367,9 +370,14 @@ def provider_consents(
     reader: CatalogReader, chains: Chains, ern: Ern, to: AuthorityId, purpose: str
 ) -> bool:
     """Whether the provider of an item consented to this recipient and purpose."""
+    registry = Registry(reader, chains)
+    own = registry.authority(owner_of(reader, reader.item(ern))).state
     for each in reader.dossiers.tagged(DossierKind.CONSENT, "item", str(ern)):
         found = consent_of(chains.steps(reader, each.id))
         named = found.subject is Subject.PROVIDER and found.state == "given"
+        named = (
+            named and registry.authority(found.asked_by).state == own
+        )  # nobody else speaks for it
         if named and found.to == to and purpose in {every.value for every in found.purposes}:
             return True
     return False
@@ -389,14 +397,6 @@ def registry_party(registry: Registry, desk: Desk) -> Callable[[AuthorityId, Aut
         )
 
     return is_party
-
-
-def owner_of(reader: CatalogReader, item: Item) -> AuthorityId:
-    """The authority whose item it is: the one that registered it."""
-    custody = history_of(reader.ledger, item.ern).custody
-    if custody is None:  # registered before there was a ledger
-        return AuthorityId.named(reader.authority())
-    return custody.owner or custody.custodian
 
 
 def _take(

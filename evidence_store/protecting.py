@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 from evidence_store.canonical import Json
 from evidence_store.cooperation.registry import OfficerRole
-from evidence_store.desk import Desk
+from evidence_store.desk import Desk, insist_own_item, owner_of
 from evidence_store.dossiers import Chains, Taken, insist_on_another, new_dossier, take
 from evidence_store.errors import NotFoundError, OutOfOrderError
 from evidence_store.identifiers import DossierId, DossierKind, Ern
 from evidence_store.kinds import stated
 from evidence_store.ports import CatalogReader
+from evidence_store.registering import Registry
 from evidence_store.sharing.measure import MEASURE, Measure, MeasureType, measure_of
 
 REQUESTERS = (
@@ -35,6 +36,7 @@ def request_measure(
         OutOfOrderError: if the officer may not.
     """
     with desk.catalog.write() as writer:
+        insist_own_item(writer, desk, ern)
         desk.insist(writer, REQUESTERS)
         _insist_versions(writer, ern, satisfied_by)
         data: dict[str, Json] = {
@@ -82,11 +84,17 @@ def measures_on(
     reader: CatalogReader, chains: Chains, ern: Ern
 ) -> Sequence[tuple[DossierId, Measure]]:
     """The measures in force on an item."""
-    found = [
-        (each.id, measure_of(chains.steps(reader, each.id)))
-        for each in reader.dossiers.tagged(DossierKind.MEASURE, "item", str(ern))
+    dossiers = reader.dossiers.tagged(DossierKind.MEASURE, "item", str(ern))
+    if not dossiers:
+        return []
+    registry = Registry(reader, chains)
+    own = registry.authority(owner_of(reader, reader.item(ern))).state
+    found = [(each.id, measure_of(chains.steps(reader, each.id))) for each in dossiers]
+    return [
+        (dossier, each)
+        for dossier, each in found
+        if each.state == "in_force" and registry.authority(each.issuer).state == own
     ]
-    return [(dossier, each) for dossier, each in found if each.state == "in_force"]
 
 
 def _insist_versions(reader: CatalogReader, ern: Ern, numbers: Sequence[int]) -> None:

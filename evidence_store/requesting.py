@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from evidence_store.canonical import Json, canonical
-from evidence_store.cooperation.kind import CertificateForm, Side, kind_named
+from evidence_store.cooperation.kind import CertificateForm, Kind, Side, kind_named
 from evidence_store.cooperation.registry import Channel, OfficerRole
 from evidence_store.cooperation.request import RefusalGround, Request, findings, request_of
-from evidence_store.desk import Desk
+from evidence_store.desk import Desk, insist_own_item
 from evidence_store.dossiers import Chains, Taken, insist_on_another, new_dossier, take
 from evidence_store.errors import IncompleteError, MalformedError, NotFoundError, OutOfOrderError
 from evidence_store.handling import history_of
@@ -69,7 +69,11 @@ def draft(desk: Desk, to: AuthorityId, document: Mapping[str, Json]) -> DossierI
 
 
 def make_orally(
-    desk: Desk, to: AuthorityId, document: Mapping[str, Json], confirm_by: Moment
+    desk: Desk,
+    to: AuthorityId,
+    document: Mapping[str, Json],
+    confirm_by: Moment,
+    channel: Channel = Channel.INTERPOL,
 ) -> DossierId:
     """Record a request that was made by word of mouth, and by when it must be confirmed.
 
@@ -82,7 +86,7 @@ def make_orally(
         raise OutOfOrderError("request: this kind can be made in writing only")
     if confirm_by.earliest is None or confirm_by.earliest <= desk.now:
         raise MalformedError("request: expected a time to come, by which it is confirmed")
-    data: dict[str, Json] = {"confirm_by": confirm_by.text, "channel": Channel.INTERPOL.value}
+    data: dict[str, Json] = {"confirm_by": confirm_by.text, "channel": channel.value}
     return _new(
         desk, to, Taken("made_orally", desk.officer, data, {"document": dict(document)}), "oral"
     )
@@ -127,6 +131,8 @@ def step(
         raise OutOfOrderError(f"request: {act} has a command of its own")
     with desk.catalog.write() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
+        if act == "formality_observed":
+            _insist_asked(found, private or {})
         return _take(
             writer, desk, dossier, found, Taken(act, desk.officer, data or {}, private or {})
         )
@@ -187,6 +193,7 @@ def confirm(
     with desk.catalog.write() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
         now = desk.now
+        insist_on_another(desk.officer, [found.drafted_by], str(dossier))
         if document.get("kind") != found.kind.id:
             raise OutOfOrderError("request: expected the same kind as was asked for")
         _insist_complete(
@@ -299,6 +306,8 @@ def certify(
     with desk.catalog.write() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
         chosen = found.kind.certificate(form)
+        if found.track in found.kind.final and found.track not in chosen.endings:
+            raise OutOfOrderError(f"{found.kind.id}: {form} does not go with {found.track}")
         document = certificate(writer, desk, dossier, chosen, statements, items)
         content = canonical(document)
         data: dict[str, Json] = {
@@ -328,6 +337,8 @@ def certificate(
     if form.items and not items:
         lacking.append("/items: missing: the items that it is about")
     _insist_complete(lacking)
+    for ern in items:
+        insist_own_item(reader, desk, ern)
     said: dict[str, Json] = dict(statements)
     return {
         "v": 1,
@@ -390,7 +401,10 @@ def _new(desk: Desk, to: AuthorityId, taken: Taken, state: str) -> DossierId:
     kind = kind_named(str(document.get("kind")))
     with desk.catalog.write() as writer:
         desk.insist(writer, SENDERS if state == "oral" else DRAFTERS)
-        Registry(writer, desk.chains).authority(to)
+        registry = desk.registry(writer)
+        registry.authority(to)
+        if state == "oral":
+            _insist_complete(_undesignated(registry, kind, desk.authority, to, desk.now))
         if to == desk.authority:
             raise MalformedError("request: expected another authority than one's own")
         return new_dossier(
@@ -417,6 +431,12 @@ def _take(
     return request_of(desk.chains.steps(writer, dossier))
 
 
+def _insist_asked(found: Request, said: Mapping[str, Json]) -> None:
+    asked = found.document.get("procedure")
+    if said.get("formality") not in (asked if isinstance(asked, list) else []):
+        raise MalformedError("request: expected one of the procedures that were asked for")
+
+
 def _writers(reader: CatalogReader, desk: Desk, dossier: DossierId) -> list[PersonCode]:
     steps = desk.chains.steps(reader, dossier)
     return [each.officer for each in steps if each.act in {"drafted", "amended"}]
@@ -431,13 +451,7 @@ def _routing(
 ) -> list[str]:
     """What keeps a request from being duly sent at that instant."""
     said = found.document if document is None else document
-    problems = []
-    for side, authority, role in (
-        (Side.REQUESTING, found.requesting, found.kind.requesting),
-        (Side.REQUESTED, found.requested, found.kind.requested),
-    ):
-        if not registry.designated(authority, role, at):
-            problems.append(f"/{side}: {authority} is not designated as {role} at {at:%F}")
+    problems = _undesignated(registry, found.kind, found.requesting, found.requested, at)
     try:
         receiver = registry.authority(found.requested)
     except NotFoundError as error:
@@ -452,6 +466,20 @@ def _routing(
             f"/language: {receiver.id} accepts {', '.join(receiver.languages)}; add a translation"
         )
     return problems
+
+
+def _undesignated(
+    registry: Registry, kind: Kind, requesting: AuthorityId, requested: AuthorityId, at: datetime
+) -> list[str]:
+    """Which of the two sides is not designated for a kind of assistance at that instant."""
+    return [
+        f"/{side}: {authority} is not designated as {role} at {at:%F}"
+        for side, authority, role in (
+            (Side.REQUESTING, requesting, kind.requesting),
+            (Side.REQUESTED, requested, kind.requested),
+        )
+        if not registry.designated(authority, role, at)
+    ]
 
 
 def _attested(reader: CatalogReader, ern: Ern) -> dict[str, Json]:

@@ -1,7 +1,7 @@
 """Joint investigation teams: an agreement that every member signs, and who has left.
 
-What a member puts in is a grant to each other member, so every item stays its contributor's; when
-a member leaves, the grants to and from it end like any other, with a declaration.
+What a member puts in is a grant to each other member, so every item stays its contributor's. Nothing
+more is granted to or by a member that has left; what was granted goes on until it is revoked or over.
 """
 
 from collections.abc import Sequence

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Generic, Protocol, TypeVar
 
+from api import ledger
 from api.cooperation import terms_for
+from api.wiring import Instance
 from evidence_store.acts import registered, version_added
-from evidence_store.authorities import appoint
+from evidence_store.authorities import KeyMaker, appoint
 from evidence_store.canonical import Json
 from evidence_store.cooperation.registry import (
     AssignmentEntry,
@@ -36,6 +39,7 @@ from evidence_store.item import (
 )
 from evidence_store.kinds import EvidenceKind
 from evidence_store.moment import Moment
+from evidence_store.ports import Clock
 from evidence_store.provider import ProviderTerms
 from evidence_store.recording import Recorder
 from evidence_store.registering import Registry, approve, found_registry, new_officer_code, propose
@@ -43,20 +47,57 @@ from evidence_store.sharing.decision import Policy, shipped
 from evidence_store.vault import Vault
 from storage.catalog import SqlCatalog
 from storage.objects.memory import MemoryObjectStore
-from tests.ledgers import START, Ledger
+from tests.ledgers import START, Ticking
 from tests.unit.conftest import Chance, TestKeyring
 
 ALWAYS = Validity(Moment.parse("2020Z"))
 ALFA, BRAVO, CHARLIE = Code("SI"), Code("XB"), Code("XC")
 BRAVO_CENTRAL, CHARLIE_CENTRAL = AuthorityId("bravo-central"), AuthorityId("charlie-central")
+G = TypeVar("G", bound="Grounds")
 CENTRAL_ROLES = (AuthorityRole.CENTRAL_MLA, AuthorityRole.CENTRAL_EXTRADITION)
 
 
+class Grounds(Protocol):
+    """What a world stands on: a ledger of the tests, or a whole instance."""
+
+    @property
+    def catalog(self) -> SqlCatalog: ...
+    @property
+    def recorder(self) -> Recorder: ...
+    @property
+    def keys(self) -> KeyMaker: ...
+    @property
+    def clock(self) -> Clock: ...
+
+
 @dataclass
-class World:
+class Whole:
+    """An instance as grounds."""
+
+    instance: Instance
+
+    @property
+    def catalog(self) -> SqlCatalog:
+        return self.instance.catalog
+
+    @property
+    def recorder(self) -> Recorder:
+        return ledger.recorder(self.instance)
+
+    @property
+    def keys(self) -> KeyMaker:
+        return self.instance.signing
+
+    @property
+    def clock(self) -> Clock:
+        return self.instance.clock
+
+
+@dataclass
+class World(Generic[G]):
     """Three States on one instance."""
 
-    ledger: Ledger
+    ledger: G
     vault: Vault = field(
         default_factory=lambda: Vault(MemoryObjectStore(), TestKeyring(Chance()), Chance())
     )
@@ -104,7 +145,9 @@ class World:
 
     def go_on(self, **span: float) -> None:
         """Let time pass."""
-        self.ledger.clock.at += timedelta(**span)
+        clock = self.ledger.clock
+        assert isinstance(clock, Ticking)
+        clock.at += timedelta(**span)
 
     def desk(self, name: str) -> Desk:
         """An officer's desk; each time with fresh look-ups, as in a new process."""

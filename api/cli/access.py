@@ -12,9 +12,9 @@ from api.cli.desk import OfficerOption, at_desk, done
 from api.cli.fetch import new_file
 from api.cli.output import Json
 from api.cli.paging import AfterOption
+from api.views import access_row
 from evidence_store.accessing import Question, accesses, ask, end, serve, visible
 from evidence_store.canonical import Json as Canonical
-from evidence_store.dossier_port import Access
 from evidence_store.errors import DeniedError, MalformedError, NotFoundError
 from evidence_store.identifiers import DossierId, DossierKind, Ern
 from evidence_store.sharing.decision import Policy, rule_text, shipped_schema
@@ -68,7 +68,7 @@ def open_item(
         opening = ask(desk, rules, question)
         served = 0
         if output is None:
-            end(desk, opening, "metadata only", 0, None)
+            end(desk, opening, "nothing served", 0, None)
         else:
             with new_file(output) as file:
                 for piece in serve(desk, rules, opening, instance.vault):
@@ -117,7 +117,7 @@ def record(
         after=after,
     )
     here.output.table(
-        [_row(each) for each in rows],
+        [access_row(each) for each in rows],
         ("access", "at", "officer", "authority", "action", "purpose", "decision", "rule", "ended"),
     )
 
@@ -144,7 +144,7 @@ def explain(context: typer.Context, identifier: AccessArgument, *, officer: Offi
     closed = decided.data.get("closed")
     here.output.record(
         {
-            **_row(found),
+            **access_row(found),
             "closed": list(closed) if isinstance(closed, list) else [],
             "rule_text": rule_text(text, found.rule),
             "decided_again": again,
@@ -177,7 +177,7 @@ def trace(
     for each in found:
         if each is not None:
             accesses(desk, ern=each.ern, limit=1)
-            rows[str(each.id)] = _row(each)
+            rows[str(each.id)] = access_row(each)
     here.output.table(
         list(rows.values()), ("access", "at", "officer", "authority", "grant", "copy", "action")
     )
@@ -217,28 +217,6 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.add_typer(commands, name="access")
     app.add_typer(policy_commands, name="policy")
-
-
-def _row(found: Access) -> dict[str, Json]:
-    return {
-        "access": str(found.id),
-        "at": found.at.isoformat(),
-        "officer": str(found.officer),
-        "authority": found.authority.value,
-        "item": str(found.ern),
-        "version": found.version,
-        "action": found.action,
-        "purpose": found.purpose,
-        "grant": None if found.grant is None else str(found.grant),
-        "decision": found.decision,
-        "rule": found.rule,
-        "policy": found.policy,
-        "copy": found.copy_id,
-        "served_bytes": found.served_bytes,
-        "served_sha256": found.served_sha256,
-        "ended": found.ended,
-        "ended_at": None if found.ended_at is None else found.ended_at.isoformat(),
-    }
 
 
 def _shown(facts: Canonical) -> Json:

@@ -15,8 +15,8 @@ from api.cli.desk import (
     done,
 )
 from api.cli.exits import Exit
-from api.cli.output import Json
 from api.cli.paging import AfterOption
+from api.views import consent_row, grant_row
 from api.wiring import Instance
 from evidence_store.desk import Desk
 from evidence_store.dossiers import Chains
@@ -35,7 +35,7 @@ from evidence_store.granting import (
     step,
 )
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern
-from evidence_store.sharing.consent import Consent, Subject
+from evidence_store.sharing.consent import Subject
 from evidence_store.sharing.grant import DECLARATIONS, Grant
 from evidence_store.sharing.terms import Assurance, purpose
 
@@ -213,7 +213,7 @@ def report(
     context: typer.Context,
     identifier: GrantArgument,
     *,
-    reason: Annotated[str, typer.Option("--text", help="What was used, when, where.")],
+    reason: Annotated[str, typer.Option("--reason", help="What was used, when, where.")],
     officer: OfficerOption,
 ) -> None:
     """Report on the use that was made of it, as the grantee."""
@@ -225,7 +225,7 @@ def exculpatory(
     context: typer.Context,
     identifier: GrantArgument,
     *,
-    reason: Annotated[str, typer.Option("--text", help="What is exculpatory, and for whom.")],
+    reason: Annotated[str, typer.Option("--reason", help="What is exculpatory, and for whom.")],
     officer: OfficerOption,
 ) -> None:
     """Notify that something exculpates: no purpose of a grant keeps that from the defence."""
@@ -362,27 +362,11 @@ def _show(
 ) -> None:
     with instance.catalog.read() as reader:
         found = grant(reader, Chains(), dossier, desk.authority)
-    row, text = _row(dossier, found), _text(dossier, found)
+    row, text = grant_row(dossier, found), _text(dossier, found)
     if done_now:
         done(here, instance, row, text)
     else:
         here.output.record(row, text)
-
-
-def _row(dossier: DossierId, found: Grant) -> dict[str, Json]:
-    return {
-        "grant": str(dossier),
-        "state": found.state,
-        "terms": found.terms.digest,
-        "document": found.terms.document.decode(),
-        "refused": [{"item": each.ern, "reason": each.reason} for each in found.refused],
-        "charges": sorted(found.charges),
-        "assured": sorted(each.value for each in found.given),
-        "onward_to": sorted(each.value for each in found.onward_to),
-        "declaration": found.declaration,
-        "report_due": found.report_due,
-        "reason": found.reason,
-    }
 
 
 def _text(dossier: DossierId, found: Grant) -> str:
@@ -403,25 +387,9 @@ def _show_consent(
 ) -> None:
     with instance.catalog.read() as reader:
         found = consent(reader, Chains(), dossier, desk.authority)
-    row = _consent_row(dossier, found)
+    row = consent_row(dossier, found)
     text = f"{dossier}  {found.subject}: {found.state}, to be answered by {found.answers}"
     if done_now:
         done(here, instance, row, text)
     else:
         here.output.record(row, text)
-
-
-def _consent_row(dossier: DossierId, found: Consent) -> dict[str, Json]:
-    return {
-        "consent": str(dossier),
-        "subject": found.subject.value,
-        "state": found.state,
-        "asked_by": found.asked_by.value,
-        "answers": found.answers.value,
-        "grant": None if found.grant is None else str(found.grant),
-        "to": None if found.to is None else found.to.value,
-        "purposes": [each.value for each in found.purposes],
-        "items": [str(each) for each in found.items],
-        "reasons": found.reasons,
-        "reply": found.reply,
-    }

@@ -32,6 +32,7 @@ from api.cli import (
     registry,
     request,
     scenario,
+    serve,
     setup,
     transfer,
     verify,
@@ -98,6 +99,7 @@ grant.add_to(app)
 access.add_to(app)
 protection.add_to(app)
 scenario.add_to(app)
+serve.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,8 +8,8 @@ from api import cooperation, ledger
 from api.cli.authority import commands as authority_commands
 from api.cli.context import Shared, shared
 from api.cli.desk import OfficerOption, ReasonOption, at_desk, done
-from api.cli.output import Json
 from api.cli.paging import AfterOption
+from api.views import entry_row
 from api.wiring import Instance
 from evidence_store.classification import Classification
 from evidence_store.cooperation.registry import (
@@ -42,7 +42,6 @@ from evidence_store.identifiers import (
 )
 from evidence_store.moment import Moment
 from evidence_store.registering import (
-    Recorded,
     Registry,
     approve,
     entries,
@@ -337,13 +336,7 @@ def _list(
     here = shared(context)
     with here.instance().catalog.read() as reader:
         rows, _ = entries(reader, Chains(), kind, after=after)
-    here.output.table([_row(each) for each in rows], columns)
-
-
-def _row(found: Recorded) -> dict[str, Json]:
-    row: dict[str, Json] = {**document_of(found.entry)}
-    row.pop("name") if isinstance(found.entry, OfficerEntry) else None
-    return {**row, "change": str(found.change), "recorded_at": found.at.isoformat()}
+    here.output.table([entry_row(each) for each in rows], columns)
 
 
 def _designations(roles: list[str], reference: str, instance: Instance) -> tuple[Designation, ...]:

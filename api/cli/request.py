@@ -15,12 +15,12 @@ from api.cli.desk import (
     pairs,
 )
 from api.cli.exits import Exit
-from api.cli.output import Json
 from api.cli.paging import AfterOption
+from api.views import kind_row, request_row
 from api.wiring import Instance
-from evidence_store.cooperation.kind import Kind, kinds
+from evidence_store.cooperation.kind import kinds
 from evidence_store.cooperation.registry import Channel
-from evidence_store.cooperation.request import CONTENTS, RefusalGround, Request
+from evidence_store.cooperation.request import RefusalGround
 from evidence_store.dossiers import Chains
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern
 from evidence_store.moment import Moment
@@ -76,7 +76,7 @@ def list_kinds(
     here = shared(context)
     chosen = [each for each in kinds().values() if kind in {None, each.id}]
     if here.output.as_json or kind is None:
-        rows = [_kind_row(each) for each in chosen]
+        rows = [kind_row(each) for each in chosen]
         here.output.table(rows, ("number", "kind", "title"))
         return
     for each in chosen:
@@ -102,11 +102,14 @@ def oral_request(
     to: ToOption,
     document_file: DocumentOption,
     confirm_by: Annotated[str, typer.Option(help="By when it is confirmed in writing.")],
+    channel: ChannelOption = Channel.INTERPOL,
     officer: OfficerOption,
 ) -> None:
     """Record an urgent request by word of mouth. It lapses unless it is confirmed in time."""
     here, instance, desk = at_desk(context, officer)
-    made = make_orally(desk, AuthorityId(to), document(document_file), Moment.parse(confirm_by))
+    made = make_orally(
+        desk, AuthorityId(to), document(document_file), Moment.parse(confirm_by), channel
+    )
     _show(here, instance, made, desk.authority, done_now=True)
 
 
@@ -380,7 +383,7 @@ def _show(
             if found.state in {"draft", "signed"}
             else []
         )
-    row = _row(dossier, found.at(now), missing)
+    row = request_row(dossier, found.at(now), missing)
     text = f"{dossier}  {found.kind.title}: {found.at(now).state}, {found.track}"
     if missing:
         text += "\nmissing before it may be sent:\n  " + "\n  ".join(missing)
@@ -388,91 +391,3 @@ def _show(
         done(here, instance, row, text)
     else:
         here.output.record(row, text)
-
-
-def _row(dossier: DossierId, found: Request, missing: list[str]) -> dict[str, Json]:
-    return {
-        "request": str(dossier),
-        "kind": found.kind.id,
-        "state": found.state,
-        "track": found.track,
-        "from": found.requesting.value,
-        "to": found.requested.value,
-        "document": dict(found.document),
-        "missing": list(missing),
-        "certificates": [
-            {"form": each.form, "sha256": each.sha256, "document": each.document}
-            for each in found.certificates
-        ],
-        "yields": list(found.yields),
-        "formalities": list(found.formalities),
-        "refusal": found.refusal,
-        "postponed_until": found.until,
-        "acts": list(found.acts),
-    }
-
-
-def _kind_row(kind: Kind) -> dict[str, Json]:
-    return {
-        "number": kind.number,
-        "kind": kind.id,
-        "title": kind.title,
-        "summary": kind.summary,
-        "instrument": kind.instrument,
-        "provision": kind.provision,
-        "requesting": kind.requesting.value,
-        "requested": kind.requested.value,
-        "executing": sorted(each.value for each in kind.executing),
-        "may_be_oral": kind.may_be_oral,
-        "yields": sorted(kind.yields),
-        "contents": [
-            {"name": name, "label": label, "required": required}
-            for name, (label, required) in CONTENTS.items()
-        ],
-        "fields": [
-            {
-                "name": each.name,
-                "label": each.label,
-                "type": each.type.value,
-                "required": each.required,
-                "sensitive": each.sensitive,
-                "choices": list(each.choices),
-            }
-            for each in kind.fields
-        ],
-        "documents": [
-            {
-                "name": each.name,
-                "label": each.label,
-                "side": each.side.value,
-                "at": each.at,
-                "required": each.required,
-            }
-            for each in kind.papers
-        ],
-        "states": sorted({kind.initial} | {each.to for each in kind.steps}),
-        "initial": kind.initial,
-        "final": sorted(kind.final),
-        "steps": [
-            {
-                "name": each.name,
-                "label": each.label,
-                "from": sorted(each.sources),
-                "to": each.to,
-                "side": each.side.value,
-                "needs": list(each.needs),
-            }
-            for each in kind.steps
-        ],
-        "certificates": [
-            {
-                "name": each.name,
-                "label": each.label,
-                "for": sorted(each.endings),
-                "fields": list(each.fields),
-                "items": each.items,
-            }
-            for each in kind.certificates
-        ],
-        "rules": [{"name": each.name, "text": each.text} for each in kind.rules],
-    }

@@ -80,7 +80,7 @@ def serve(
     from api.http.witness import PREFIX, witness_app  # noqa: PLC0415 - likewise
 
     here = shared(context)
-    with _opened(here) as cosigner, _listening(host, port) as listener:
+    with _opened(here) as cosigner, listening(host, port) as listener:
         found = listener.getsockname()[1]
         address = f"http://{f'[{host}]' if ':' in host else host}:{found}{PREFIX}"
         keys = [str(each.key) for each in cosigner.signers]
@@ -151,7 +151,12 @@ def _opened(here: Shared) -> Iterator[Cosigner]:
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens there.
+
+    Raises:
+        SettingsError: if it cannot.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)

@@ -175,10 +175,15 @@ class Request:
         if self.track not in self.kind.final:
             return [f"/track: {self.track} is not an ending of {self.kind.id}"]
         have = {each.form for each in self.certificates}
+        asked = self.document.get("procedure")
         return [
             f"/certificates/{form.name}: missing: {form.label}"
             for form in self.kind.certificates
             if self.track in form.endings and form.name not in have
+        ] + [
+            f"/procedure: not observed: {each}"
+            for each in (asked if isinstance(asked, list) else [])
+            if each not in self.formalities
         ]
 
 
@@ -254,7 +259,7 @@ def _certificate(step: Step) -> Certificate:
 _CHANGES: Mapping[str, Callable[[Request, Step], dict[str, Any]]] = {
     "amended": lambda _, step: {"document": _document(step)},
     "confirmed": lambda _, step: {"document": _document(step)},
-    "made_orally": lambda _, step: {"confirm_by": Moment.parse(step.text("confirm_by")).earliest},
+    "made_orally": lambda _, step: {"confirm_by": Moment.parse(step.text("confirm_by")).latest},
     "advanced": lambda before, step: {"track": before.kind.move(step.text("step")).to},
     "consulted": lambda _, __: {"consulted": True},
     "cannot_keep_confidential": lambda _, __: {"unconfidential": True},

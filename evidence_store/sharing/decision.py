@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 import cedarpy
 
@@ -126,8 +126,8 @@ class Policy:
             raise SettingsError(f"{name}: the rules cannot be read: {error}") from None
         if not result.validation_passed:
             raise SettingsError(f"{name}: {'; '.join(str(each) for each in result.errors)}")
-        bodies = len(re.findall(r"^(?:permit|forbid)\b", text, re.MULTILINE))
-        names = len(re.findall(r'^@id\("[a-z0-9-]+"\)$', text, re.MULTILINE))
+        bodies = len(re.findall(r"^\s*(?:permit|forbid)\b", text, re.MULTILINE))
+        names = len(re.findall(r'^\s*@id\("[a-z0-9-]+"\)$', text, re.MULTILINE))
         if not bodies or bodies != names:
             raise SettingsError(f'{name}: expected a name before every rule, as in @id("no-grant")')
 
@@ -142,10 +142,14 @@ class Policy:
             MalformedError: if they are none.
         """
         match facts:
-            case {"request": dict(request), "entities": list(entities)}:
-                return self._decided(request, [each for each in entities if isinstance(each, dict)])
-            case _:
-                raise MalformedError("decision: expected facts as they were recorded")
+            case {"request": dict(request), "entities": list(entities)} if all(
+                isinstance(each, dict) for each in entities
+            ):
+                try:
+                    return self._decided(request, cast("list[dict[Any, Any]]", entities))
+                except (KeyError, TypeError, ValueError):
+                    pass
+        raise MalformedError("decision: expected facts as they were recorded")
 
     def _decided(self, request: dict[Any, Any], entities: list[dict[Any, Any]]) -> Decision:
         result = cedarpy.is_authorized(request, self._set, entities, schema=self._schema)

@@ -7,12 +7,14 @@ terms and all those that it rests on allow together.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import pairwise
+from itertools import combinations
 
+from evidence_store.cooperation.registry import member
 from evidence_store.dossier import Step, Table, moves
 from evidence_store.errors import MalformedError, NotFoundError, OutOfOrderError
 from evidence_store.identifiers import AuthorityId, PersonCode
-from evidence_store.sharing.terms import Action, Assurance, Onward, Terms
+from evidence_store.moment import Moment
+from evidence_store.sharing.terms import Action, Assurance, DefenceDisclosure, Onward, Terms
 
 ENDED = "revoked, expired, exhausted"
 GRANT = Table(
@@ -185,9 +187,12 @@ def effective(chain: Sequence[Grant], is_party: IsParty) -> Effective:
     inactive = [each.state for each in chain if each.state != "active"]
     starts = [each.terms.valid_from.earliest for each in chain]
     ends = [each.terms.valid_until.earliest for each in chain]
+    # Everybody who granted it, and not the last one only, must allow each who has it further down.
     consents = [
-        may_pass_on(before, after.terms.grantee, is_party) for before, after in pairwise(chain)
+        may_pass_on(before, after.terms.grantee, is_party)
+        for before, after in combinations(chain, 2)
     ]
+    required = frozenset(each for grant in chain for each in grant.terms.assurances)
     return Effective(
         state=inactive[0] if inactive else "active",
         grantee=last.terms.grantee,
@@ -201,10 +206,12 @@ def effective(chain: Sequence[Grant], is_party: IsParty) -> Effective:
         actions=frozenset.intersection(*(grant.terms.actions for grant in chain)),
         valid_from=max(each for each in starts if each is not None),
         valid_until=min(each for each in ends if each is not None),
-        assurances=frozenset(each for grant in chain for each in grant.terms.assurances),
-        assured=last.given,
+        assurances=required,
+        assured=frozenset.intersection(
+            *(grant.given | (required - set(grant.terms.assurances)) for grant in chain)
+        ),
         measures=_common({str(each) for each in grant.terms.measures} for grant in chain),
-        charged=last.offences,
+        charged=frozenset.union(*(grant.offences for grant in chain)),
         is_onward=len(chain) > 1,
         onward_allowed=all(consents),
     )
@@ -229,9 +236,20 @@ def inherited(parent: Terms, child: Terms) -> list[str]:
     ends = (child.valid_until.earliest, parent.valid_until.earliest)
     if ends[0] is not None and ends[1] is not None and ends[0] > ends[1]:
         problems.append(f"/valid_until: is after {parent.valid_until}")
+    by = (child.return_or_destroy_by, parent.return_or_destroy_by)
+    if by[1] is not None and (by[0] is None or not _is_by(by[0], by[1])):
+        problems.append(f"/return_or_destroy_by: expected {by[1]} at the latest")
+    for name, order in (("onward", list(Onward)), ("defence", list(DefenceDisclosure)[::-1])):
+        if order.index(getattr(child, name)) > order.index(getattr(parent, name)):
+            problems.append(f"/{name}: allows more than {getattr(parent, name)}")
     if child.case_id != parent.case_id:
         problems.append(f"/case: expected {parent.case_id}")
     return problems
+
+
+def _is_by(moment: Moment, limit: Moment) -> bool:
+    ends = (moment.latest, limit.latest)
+    return ends[0] is not None and ends[1] is not None and ends[0] <= ends[1]
 
 
 def may_pass_on(grant: Grant, to: AuthorityId, is_party: IsParty) -> bool:
@@ -255,7 +273,7 @@ def _after(found: Grant, step: Step) -> Grant:
 
 
 def _assured(found: Grant, step: Step) -> Grant:
-    kind = Assurance(step.text("assurance"))
+    kind = member(Assurance, step.text("assurance"), "grant: assurance")
     known = found.assured.get(kind, frozenset()) | set(step.texts("charges"))
     return replace(found, assured={**found.assured, kind: frozenset(known)})
 

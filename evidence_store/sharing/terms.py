@@ -50,6 +50,8 @@ ACTIONS: Mapping[Mode, frozenset[Action]] = {
     Mode.ORIGINAL_LOAN: frozenset({Action.SEE_METADATA, Action.VIEW, Action.BORROW}),
     Mode.CUSTODY_TRANSFER: frozenset(Action) - {Action.BORROW},
 }
+CONTENT = frozenset({Action.VIEW, Action.DOWNLOAD, Action.CERTIFIED_COPY})
+"""The actions by which bytes are served; by the others none ever are."""
 COPIES = frozenset({Action.DOWNLOAD, Action.CERTIFIED_COPY})
 """The actions that leave a copy with the recipient, and so use a grant up."""
 
@@ -150,6 +152,11 @@ class Terms:
                 raise MalformedError(f"terms: {name}: expected at least one, and each once")
         for name in ("reference", "legal_basis", "proceeding"):
             stated(getattr(self, name), f"terms: {name}")
+        if self.rests_on == self.grant:
+            raise MalformedError("terms: a grant does not rest on itself")
+        self._insist_on_times()
+
+    def _insist_on_times(self) -> None:
         first, last = self.valid_from.earliest, self.valid_until.earliest
         if first is None or last is None or last <= first:
             raise MalformedError("terms: expected a beginning before an end of validity")
@@ -250,9 +257,11 @@ class Terms:
             ),
             valid_from=Moment.parse(str(raw["valid_from"])),
             valid_until=Moment.parse(str(raw["valid_until"])),
-            downloads_max=most if isinstance(most, int) else None,
+            downloads_max=_whole(most),
             return_or_destroy_by=None if by is None else Moment.parse(str(by)),
-            rests_on=None if rests_on is None else DossierId.parse(str(rests_on)),
+            rests_on=None
+            if rests_on is None
+            else DossierId.parse(str(rests_on), DossierKind.GRANT),
         )
 
 
@@ -267,10 +276,20 @@ def purpose(text: str) -> Purpose:
 
 def _granted(value: Json) -> Granted:
     match value:
-        case {"ern": str(ern), "version": int(version), "sha256": str() | None as sha256}:
+        case {
+            "ern": str(ern),
+            "version": int(version),
+            "sha256": str() | None as sha256,
+        } if type(version) is int:  # to Python, true is a whole number
             return Granted(Ern.parse(ern), version, sha256)
         case _:
             raise MalformedError("terms: expected items by version and digest")
+
+
+def _whole(value: Json) -> int | None:
+    if value is not None and type(value) is not int:
+        raise MalformedError("terms: downloads_max: expected a whole number")
+    return value if isinstance(value, int) else None
 
 
 def _listed(value: Json) -> list[Json]:

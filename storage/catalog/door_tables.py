@@ -114,12 +114,12 @@ class IdempotencyRow(SQLModel, table=True):
 class UploadRow(SQLModel, table=True):
     """An upload under way: how much is durable, who writes (`epoch`), and what is to become of it.
 
-    The content's sealed bytes are in a file of the upload's own; `header` opens them, `tail` is
-    what does not fill a chunk yet, sealed likewise.
+    The content's sealed bytes are segments in files of their own, one for each epoch; `header`
+    opens them, `parts` says of each segment in which file it is and how many bytes were sealed.
     """
 
     __tablename__ = "upload"
-    __table_args__ = (Index("ix_upload_officer", "officer", "id"),)
+    __table_args__ = (Index("ix_upload_expiry", "state", "expires_at"),)
 
     id: str = Field(sa_type=PlainText, primary_key=True)
     officer: str = Field(sa_type=PlainText)
@@ -130,7 +130,6 @@ class UploadRow(SQLModel, table=True):
     metadata_text: str = Field(sa_type=PlainText)
     parts: str = Field(sa_type=PlainText)
     header: bytes = Field(sa_type=LargeBinary)
-    tail: bytes = Field(sa_type=LargeBinary)
     created_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
     outcome: str | None = Field(default=None, sa_type=PlainText)

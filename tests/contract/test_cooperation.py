@@ -75,12 +75,12 @@ MEBIBYTE = 1024 * 1024
 
 
 @pytest.fixture
-def world(catalog: SqlCatalog) -> World:
+def world(catalog: SqlCatalog) -> World[Ledger]:
     return World(Ledger(catalog, TileMemory()))
 
 
 def opened(
-    world: World,
+    world: World[Ledger],
     name: str,
     ern: Ern,
     *,
@@ -92,14 +92,14 @@ def opened(
     return ask(world.desk(name), world.policy, Question(ern, version, action, purpose, grant))
 
 
-def refused(world: World, name: str, ern: Ern, **question: object) -> str:
+def refused(world: World[Ledger], name: str, ern: Ern, **question: object) -> str:
     """The rule that refuses, as the record has it; the caller may have been told less."""
     with pytest.raises((DeniedError, NotFoundError)):
         opened(world, name, ern, **question)  # type: ignore[arg-type]
     return last_access(world)[1]
 
 
-def last_access(world: World) -> tuple[str, str]:
+def last_access(world: World[Ledger]) -> tuple[str, str]:
     with world.catalog.read() as reader:
         found = reader.dossiers.dossiers(DossierKind.ACCESS, limit=1000).entries[-1]
         access = reader.dossiers.access(found.id)
@@ -109,7 +109,7 @@ def last_access(world: World) -> tuple[str, str]:
 # ------------------------------------------------------------------------- the registry
 
 
-def test_a_change_of_the_registry_needs_two_people(world: World) -> None:
+def test_a_change_of_the_registry_needs_two_people(world: World[Ledger]) -> None:
     chains, recorder = world.desk("registrar").chains, world.ledger.recorder
     entry = authority(AuthorityId("court"), ALFA, AuthorityRole.COURT)
     change = propose(world.catalog, recorder, chains, world.people["registrar"], entry)
@@ -126,7 +126,7 @@ def test_a_change_of_the_registry_needs_two_people(world: World) -> None:
         approve(world.catalog, recorder, chains, world.people["second"], change)
 
 
-def test_what_was_known_and_valid_then_decides(world: World) -> None:
+def test_what_was_known_and_valid_then_decides(world: World[Ledger]) -> None:
     ended = Validity(Moment.parse("2020Z"), Moment.parse("2025-06-30Z"))
     before = world.ledger.clock.now()
     world.go_on(days=1)
@@ -143,7 +143,7 @@ def test_what_was_known_and_valid_then_decides(world: World) -> None:
         assert Registry(reader, chains, known_at=before).designated(BRAVO_CENTRAL, role, now)
 
 
-def test_an_entry_that_was_changed_in_the_database_is_refused(world: World) -> None:
+def test_an_entry_that_was_changed_in_the_database_is_refused(world: World[Ledger]) -> None:
     with as_its_owner(world) as connection:
         of = (
             ("_no_update", "")
@@ -158,7 +158,7 @@ def test_an_entry_that_was_changed_in_the_database_is_refused(world: World) -> N
         world.desk("prosecutor")
 
 
-def test_a_grant_whose_row_was_altered_opens_nothing_more(world: World) -> None:
+def test_a_grant_whose_row_was_altered_opens_nothing_more(world: World[Ledger]) -> None:
     ern = world.item()
     made = world.grant(world.document(ern))
     step(world.desk("central"), made, "revoked", {}, "over")
@@ -169,7 +169,9 @@ def test_a_grant_whose_row_was_altered_opens_nothing_more(world: World) -> None:
     assert refused(world, "b-central", ern, grant=made) == "grant-not-active"
 
 
-def test_an_audit_finds_a_revocation_that_was_taken_out_of_the_database(world: World) -> None:
+def test_an_audit_finds_a_revocation_that_was_taken_out_of_the_database(
+    world: World[Ledger],
+) -> None:
     made = world.grant(world.document(world.item()))
     step(world.desk("central"), made, "revoked", {}, "over")
     world.ledger.sequencer.run()
@@ -192,7 +194,7 @@ def test_an_audit_finds_a_revocation_that_was_taken_out_of_the_database(world: W
     assert any("is not there" in each for each in problems(world))
 
 
-def test_an_audit_reads_dossiers_too(world: World) -> None:
+def test_an_audit_reads_dossiers_too(world: World[Ledger]) -> None:
     world.grant(world.document(world.item()))
     world.ledger.sequencer.run()
     with as_its_owner(world) as connection:
@@ -200,7 +202,7 @@ def test_an_audit_reads_dossiers_too(world: World) -> None:
     assert any("GRT" in each for each in problems(world))
 
 
-def problems(world: World) -> list[str]:
+def problems(world: World[Ledger]) -> list[str]:
     found = audit(world.catalog, world.ledger.tiles)
     return [f"{each.where}: {each.problem}" for each in found if each.problem]
 
@@ -208,7 +210,7 @@ def problems(world: World) -> list[str]:
 # ---------------------------------------------------------------------------- own officers
 
 
-def test_an_officer_who_needs_to_know_opens_an_own_item(world: World) -> None:
+def test_an_officer_who_needs_to_know_opens_an_own_item(world: World[Ledger]) -> None:
     ern = world.item(b"content")
     opening = opened(world, "prosecutor", ern)
     assert (
@@ -226,7 +228,9 @@ def test_an_officer_who_needs_to_know_opens_an_own_item(world: World) -> None:
         ("b-central", "no-grant"),
     ],
 )
-def test_others_learn_no_more_than_of_what_is_not_there(world: World, name: str, rule: str) -> None:
+def test_others_learn_no_more_than_of_what_is_not_there(
+    world: World[Ledger], name: str, rule: str
+) -> None:
     ern = world.item()
     told = []
     for each in (ern, Ern(ern.state, ern.year, 999)):
@@ -240,7 +244,7 @@ def test_others_learn_no_more_than_of_what_is_not_there(world: World, name: str,
     assert visible(world.desk(name)) == ([], None)
 
 
-def test_need_to_know_ends(world: World) -> None:
+def test_need_to_know_ends(world: World[Ledger]) -> None:
     ern = world.item()
     world.assign("prosecutor", until="2026-06-01Z")
     opened(world, "prosecutor", ern)
@@ -248,7 +252,7 @@ def test_need_to_know_ends(world: World) -> None:
     assert refused(world, "prosecutor", ern) == "no-need-to-know"
 
 
-def test_an_officer_whose_roles_have_ended_sees_nothing(world: World) -> None:
+def test_an_officer_whose_roles_have_ended_sees_nothing(world: World[Ledger]) -> None:
     ern = world.item()
     ended = Validity(Moment.parse("2020Z"), Moment.parse("2025Z"))
     world.hire("prosecutor", world.home, OfficerRole.PROSECUTOR, when=ended)
@@ -259,7 +263,7 @@ def test_an_officer_whose_roles_have_ended_sees_nothing(world: World) -> None:
 # ------------------------------------------------------------------------------- grants
 
 
-def test_nothing_opens_before_both_sides_have_signed_the_same_terms(world: World) -> None:
+def test_nothing_opens_before_both_sides_have_signed_the_same_terms(world: World[Ledger]) -> None:
     ern = world.item()
     made = world.offer(world.document(ern))
     assert refused(world, "b-central", ern, grant=made) == "grant-not-active"
@@ -273,7 +277,7 @@ def test_nothing_opens_before_both_sides_have_signed_the_same_terms(world: World
     opened(world, "b-central", ern, grant=made)
 
 
-def test_nobody_offers_what_they_proposed(world: World) -> None:
+def test_nobody_offers_what_they_proposed(world: World[Ledger]) -> None:
     made = world.propose(world.document(world.item()))
     with pytest.raises(OutOfOrderError):
         offer_grant(world.desk("prosecutor"), made)
@@ -293,21 +297,21 @@ def test_nobody_offers_what_they_proposed(world: World) -> None:
     ],
 )
 def test_a_grant_opens_only_what_it_says(
-    world: World, change: dict[str, Json], question: dict[str, object], name: str, rule: str
+    world: World[Ledger], change: dict[str, Json], question: dict[str, object], name: str, rule: str
 ) -> None:
     ern = world.item()
     made = world.grant(world.document(ern, **change))
     assert refused(world, name, ern, grant=made, **question) == rule
 
 
-def test_another_version_is_not_in_the_grant(world: World) -> None:
+def test_another_version_is_not_in_the_grant(world: World[Ledger]) -> None:
     ern = world.item()
     made = world.grant(world.document(ern))
     number = world.version(ern, b"redacted")
     assert refused(world, "b-central", ern, grant=made, version=number) == "version-not-granted"
 
 
-def test_a_grant_that_names_an_officer_is_for_that_one(world: World) -> None:
+def test_a_grant_that_names_an_officer_is_for_that_one(world: World[Ledger]) -> None:
     ern = world.item()
     made = world.grant(world.document(ern, officers=[str(world.people["b-prosecutor"])]))
     opened(world, "b-prosecutor", ern, grant=made)
@@ -316,7 +320,7 @@ def test_a_grant_that_names_an_officer_is_for_that_one(world: World) -> None:
     assert visible(world.desk("b-central"))[0] == []
 
 
-def test_a_grant_is_used_up(world: World) -> None:
+def test_a_grant_is_used_up(world: World[Ledger]) -> None:
     ern = world.item()
     made = world.grant(world.document(ern, downloads_max=2))
     opened(world, "b-central", ern, grant=made)
@@ -324,7 +328,7 @@ def test_a_grant_is_used_up(world: World) -> None:
     assert refused(world, "b-central", ern, grant=made) == "grant-used-up"
 
 
-def test_an_assurance_is_missing_again_after_a_new_charge(world: World) -> None:
+def test_an_assurance_is_missing_again_after_a_new_charge(world: World[Ledger]) -> None:
     ern = world.item()
     made = world.grant(world.document(ern, assurances=["no_death_penalty"]))
     assert refused(world, "b-central", ern, grant=made) == "assurance-missing"
@@ -340,7 +344,7 @@ def test_an_assurance_is_missing_again_after_a_new_charge(world: World) -> None:
     assert refused(world, "b-central", ern, grant=made) == "offence-not-covered"
 
 
-def test_who_is_designated_for_nothing_today_opens_nothing_today(world: World) -> None:
+def test_who_is_designated_for_nothing_today_opens_nothing_today(world: World[Ledger]) -> None:
     ern = world.item()
     made = world.grant(world.document(ern))
     ended = Validity(Moment.parse("2020Z"), Moment.parse("2026-01-31Z"))
@@ -348,7 +352,7 @@ def test_who_is_designated_for_nothing_today_opens_nothing_today(world: World) -
     assert refused(world, "b-central", ern, grant=made) == "authority-not-designated"
 
 
-def test_with_intelligence_nothing_is_shared_though_it_was_granted(world: World) -> None:
+def test_with_intelligence_nothing_is_shared_though_it_was_granted(world: World[Ledger]) -> None:
     ern = world.item()
     made = world.grant(world.document(ern))
     roles = (AuthorityRole.CENTRAL_MLA, AuthorityRole.INTELLIGENCE)
@@ -361,28 +365,28 @@ def test_with_intelligence_nothing_is_shared_though_it_was_granted(world: World)
 # ---------------------------------------------------------------- while bytes are leaving
 
 
-def _revoked(world: World, grant: DossierId) -> str:
+def _revoked(world: World[Ledger], grant: DossierId) -> str:
     step(world.desk("central"), grant, "revoked", {}, "withdrawn")
     return "grant-not-active"
 
 
-def _suspended(world: World, grant: DossierId) -> str:
+def _suspended(world: World[Ledger], grant: DossierId) -> str:
     step(world.desk("central"), grant, "suspended", {}, "checked")
     return "grant-not-active"
 
 
-def _expired(world: World, grant: DossierId) -> str:
+def _expired(world: World[Ledger], grant: DossierId) -> str:
     del grant
     world.go_on(days=400)
     return "grant-expired"
 
 
-def _newly_charged(world: World, grant: DossierId) -> str:
+def _newly_charged(world: World[Ledger], grant: DossierId) -> str:
     notify_charge(world.desk("b-prosecutor"), grant, "second victim", "murder")
     return "assurance-missing"
 
 
-def _dismissed(world: World, grant: DossierId) -> str:
+def _dismissed(world: World[Ledger], grant: DossierId) -> str:
     del grant
     ended = Validity(Moment.parse("2020Z"), Moment.parse("2025Z"))
     world.hire("b-central", BRAVO_CENTRAL, OfficerRole.CENTRAL, when=ended)
@@ -391,7 +395,7 @@ def _dismissed(world: World, grant: DossierId) -> str:
 
 @pytest.mark.parametrize("ended", [_revoked, _suspended, _expired, _newly_charged, _dismissed])
 def test_what_ends_the_permission_stops_the_next_byte(
-    world: World, ended: Callable[[World, DossierId], str]
+    world: World[Ledger], ended: Callable[[World[Ledger], DossierId], str]
 ) -> None:
     ern = world.item(b"x" * (3 * MEBIBYTE))
     made = world.grant(world.document(ern, assurances=["no_torture"], downloads_max=1))
@@ -410,7 +414,7 @@ def test_what_ends_the_permission_stops_the_next_byte(
     assert left < 3 * MEBIBYTE
 
 
-def test_a_reader_who_goes_away_is_on_record_with_what_left(world: World) -> None:
+def test_a_reader_who_goes_away_is_on_record_with_what_left(world: World[Ledger]) -> None:
     ern = world.item(b"x" * (3 * MEBIBYTE))
     desk = world.desk("prosecutor")
     opening = opened(world, "prosecutor", ern)
@@ -422,7 +426,7 @@ def test_a_reader_who_goes_away_is_on_record_with_what_left(world: World) -> Non
     assert (access.served_bytes, access.ended, access.served_sha256) == (left, "interrupted", None)
 
 
-def test_what_cannot_be_recorded_is_not_served(world: World) -> None:
+def test_what_cannot_be_recorded_is_not_served(world: World[Ledger]) -> None:
     ern = world.item()
     made = world.grant(world.document(ern))
     desk = world.desk("b-central")
@@ -437,7 +441,7 @@ def test_what_cannot_be_recorded_is_not_served(world: World) -> None:
 # -------------------------------------------------------------------- onward, and consents
 
 
-def test_passing_on_needs_consent_and_ends_with_what_it_rests_on(world: World) -> None:
+def test_passing_on_needs_consent_and_ends_with_what_it_rests_on(world: World[Ledger]) -> None:
     ern = world.item()
     first = world.grant(world.document(ern, onward="with_consent", assurances=["fair_trial"]))
     onward = world.document(
@@ -481,7 +485,7 @@ def test_passing_on_needs_consent_and_ends_with_what_it_rests_on(world: World) -
     ],
 )
 def test_what_is_passed_on_never_goes_beyond_what_was_granted(
-    world: World, beyond: dict[str, Json]
+    world: World[Ledger], beyond: dict[str, Json]
 ) -> None:
     ern = world.item()
     own: dict[str, Json] = {"conditions": ["closed session"], "assurances": ["fair_trial"]}
@@ -496,7 +500,7 @@ def test_what_is_passed_on_never_goes_beyond_what_was_granted(
     world.offer(world.document(ern, **onward), "b-prosecutor", "b-central")
 
 
-def test_another_purpose_opens_when_the_grantor_consents(world: World) -> None:
+def test_another_purpose_opens_when_the_grantor_consents(world: World[Ledger]) -> None:
     ern = world.item()
     made = world.grant(world.document(ern))
     assert refused(world, "b-central", ern, grant=made, purpose="appeal") == "purpose-not-granted"
@@ -507,7 +511,7 @@ def test_another_purpose_opens_when_the_grantor_consents(world: World) -> None:
     opened(world, "b-central", ern, grant=made, purpose="appeal")
 
 
-def test_nobody_shares_what_is_anothers(world: World) -> None:
+def test_nobody_shares_what_is_anothers(world: World[Ledger]) -> None:
     ern = world.item()
     document = world.document(ern, grantee="charlie-central")
     made = world.propose(document, "b-prosecutor")
@@ -515,7 +519,7 @@ def test_nobody_shares_what_is_anothers(world: World) -> None:
         offer_grant(world.desk("b-central"), made)
 
 
-def test_a_providers_terms_bind_until_the_provider_consents(world: World) -> None:
+def test_a_providers_terms_bind_until_the_provider_consents(world: World[Ledger]) -> None:
     terms = ProviderTerms(("SI",), (Purpose.PROSECUTION,), Moment.parse("2030Z"), "the provider")
     ern = world.item(terms=terms)
     document = world.document(ern)
@@ -543,7 +547,7 @@ def test_a_providers_terms_bind_until_the_provider_consents(world: World) -> Non
 # ------------------------------------------------------------- measures, teams, the index
 
 
-def test_a_protective_measure_goes_with_the_item(world: World) -> None:
+def test_a_protective_measure_goes_with_the_item(world: World[Ledger]) -> None:
     ern = world.item()
     before = world.grant(world.document(ern))
     redacted = world.version(ern, b"redacted")
@@ -566,7 +570,7 @@ def test_a_protective_measure_goes_with_the_item(world: World) -> None:
     opened(world, "prosecutor", ern)
 
 
-def test_a_team_pools_grants_and_each_item_stays_its_contributors(world: World) -> None:
+def test_a_team_pools_grants_and_each_item_stays_its_contributors(world: World[Ledger]) -> None:
     ern = world.item()
     period = Validity(Moment.parse("2026Z"), Moment.parse("2027Z"))
     team = propose_team(
@@ -589,7 +593,7 @@ def test_a_team_pools_grants_and_each_item_stays_its_contributors(world: World) 
     declare(world.desk("b-central"), made, "returned", "all of it")
 
 
-def test_the_index_says_whom_to_ask_and_nothing_else(world: World) -> None:
+def test_the_index_says_whom_to_ask_and_nothing_else(world: World[Ledger]) -> None:
     ern = world.item()
     where = Criteria("War crime", "Brod", "2022-03", "shelling of the school")
     enter(world.desk("prosecutor"), ern, where)
@@ -606,7 +610,7 @@ def test_the_index_says_whom_to_ask_and_nothing_else(world: World) -> None:
         withhold(world.desk("b-prosecutor"), ern, withheld=True)
 
 
-def test_searches_are_counted(world: World) -> None:
+def test_searches_are_counted(world: World[Ledger]) -> None:
     where = Criteria("War crime", "Brod", "2022-03")
     desk = world.desk("b-prosecutor")
     for _ in range(SEARCHES_A_DAY):
@@ -617,7 +621,9 @@ def test_searches_are_counted(world: World) -> None:
     search(desk, where, Purpose.INVESTIGATION)
 
 
-def test_whether_a_person_testified_is_answered_to_a_protection_unit_alone(world: World) -> None:
+def test_whether_a_person_testified_is_answered_to_a_protection_unit_alone(
+    world: World[Ledger],
+) -> None:
     kid = KeyId(ALFA, BLINDING, 1)
     blinding = Blinding(world.ledger.keys, kid)
     ern = world.item()
@@ -641,7 +647,7 @@ def test_whether_a_person_testified_is_answered_to_a_protection_unit_alone(world
 # ------------------------------------------------------------------- the record of access
 
 
-def test_the_record_of_access_is_the_providers(world: World) -> None:
+def test_the_record_of_access_is_the_providers(world: World[Ledger]) -> None:
     ern = world.item()
     made = world.grant(world.document(ern))
     opened(world, "b-central", ern, grant=made)
@@ -656,7 +662,7 @@ def test_the_record_of_access_is_the_providers(world: World) -> None:
             accesses(world.desk(name), ern=ern)
 
 
-def test_a_court_reads_the_record_of_what_was_granted_to_it(world: World) -> None:
+def test_a_court_reads_the_record_of_what_was_granted_to_it(world: World[Ledger]) -> None:
     ern = world.item()
     court = AuthorityId("bravo-court")
     world.enter(authority(court, BRAVO, AuthorityRole.COURT))
@@ -666,7 +672,7 @@ def test_a_court_reads_the_record_of_what_was_granted_to_it(world: World) -> Non
     assert len(accesses(world.desk("b-judge"), grant=made)[0]) == 1
 
 
-def test_an_old_decision_explains_itself_when_the_rules_have_changed(world: World) -> None:
+def test_an_old_decision_explains_itself_when_the_rules_have_changed(world: World[Ledger]) -> None:
     ern = world.item()
     made = world.grant(world.document(ern))
     refused(world, "b-central", ern, grant=made, purpose="trial")
@@ -688,7 +694,7 @@ def test_an_old_decision_explains_itself_when_the_rules_have_changed(world: Worl
             assert Policy(kept, shipped_schema()).decide_again(facts).rule == access.rule == rule
 
 
-def test_a_copy_that_leaked_names_its_access(world: World) -> None:
+def test_a_copy_that_leaked_names_its_access(world: World[Ledger]) -> None:
     ern = world.item(b"content")
     made = world.grant(world.document(ern))
     opening = opened(world, "b-central", ern, grant=made)
@@ -707,15 +713,51 @@ def test_a_copy_that_leaked_names_its_access(world: World) -> None:
 # --------------------------------------------------------------------------------- helpers
 
 
-def _terms(world: World, made: DossierId) -> str:
+def _terms(world: World[Ledger], made: DossierId) -> str:
     with world.catalog.read() as reader:
         return world.desk("central").chains.steps(reader, made)[0].text("terms")
 
 
 @contextmanager
-def as_its_owner(world: World) -> Iterator[Connection]:
+def as_its_owner(world: World[Ledger]) -> Iterator[Connection]:
     """Past the product, as somebody who owns the database."""
     engine = create_engine(world.catalog.engine.url)
     with engine.begin() as connection:
         yield connection
     engine.dispose()
+
+
+# ------------------------------------------------------- what one State does to another's
+
+
+def test_seeing_that_an_item_is_there_serves_no_byte(world: World[Ledger]) -> None:
+    ern = world.item(b"content")
+    made = world.grant(world.document(ern, mode="metadata_only"))
+    for action in (Action.SEE_METADATA,):
+        opening = opened(world, "b-central", ern, grant=made, action=action)
+        desk = world.desk("b-central")
+        assert list(serve(desk, world.policy, opening, world.vault)) == []
+        with world.catalog.read() as reader:
+            assert reader.dossiers.access(opening.access).served_bytes == 0
+
+
+def test_a_recipient_does_not_speak_for_anothers_provider(world: World[Ledger]) -> None:
+    terms = ProviderTerms(("SI",), (Purpose.PROSECUTION,), Moment.parse("2030Z"), "the provider")
+    ern = world.item(terms=terms)
+    with pytest.raises(NotFoundError):
+        ask_consent(
+            world.desk("b-prosecutor"),
+            Subject.PROVIDER,
+            "x",
+            to=BRAVO_CENTRAL,
+            purposes=[Purpose.PROSECUTION],
+            items=[ern],
+        )
+
+
+def test_nobody_closes_another_states_evidence_by_a_measure(world: World[Ledger]) -> None:
+    ern = world.item()
+    for each in (ern, Ern(ern.state, ern.year, 999)):
+        with pytest.raises(NotFoundError):
+            request_measure(world.desk("b-prosecutor"), each, MeasureType.REDACTION, [], "x")
+    opened(world, "prosecutor", ern)

@@ -3,7 +3,7 @@
 import pytest
 
 from evidence_store.canonical import Json
-from evidence_store.cooperation.registry import Channel, Validity
+from evidence_store.cooperation.registry import Channel, OfficerRole, Validity
 from evidence_store.cooperation.request import RefusalGround
 from evidence_store.errors import IncompleteError, MalformedError, NotFoundError, OutOfOrderError
 from evidence_store.identifiers import DossierId
@@ -50,35 +50,35 @@ SERVICE: dict[str, Json] = {
 
 
 @pytest.fixture
-def world(catalog: SqlCatalog) -> World:
+def world(catalog: SqlCatalog) -> World[Ledger]:
     return World(Ledger(catalog, TileMemory()))
 
 
-def drafted(world: World, **changes: Json) -> DossierId:
+def drafted(world: World[Ledger], **changes: Json) -> DossierId:
     return draft(world.desk("b-prosecutor"), world.home, {**SERVICE, **changes})
 
 
-def sent(world: World) -> DossierId:
+def sent(world: World[Ledger]) -> DossierId:
     made = drafted(world)
     sign(world.desk("b-central"), made)
     transmit(world.desk("b-central"), made, Channel.ELECTRONIC)
     return made
 
 
-def in_execution(world: World) -> DossierId:
+def in_execution(world: World[Ledger]) -> DossierId:
     made = sent(world)
     for act in ("acknowledged", "execution_begun"):
         step(world.desk("central"), made, act)
     return made
 
 
-def state(world: World, made: DossierId) -> str:
+def state(world: World[Ledger], made: DossierId) -> str:
     with world.catalog.read() as reader:
         desk = world.desk("central")
         return request(reader, desk.chains, made, world.home).at(desk.now).state
 
 
-def test_a_request_goes_its_whole_way(world: World) -> None:
+def test_a_request_goes_its_whole_way(world: World[Ledger]) -> None:
     made = in_execution(world)
     central = world.desk("central")
     advance(central, made, "attempt", {"attempted_at": "2026-03-20", "manner": "in person"})
@@ -112,7 +112,7 @@ def test_a_request_goes_its_whole_way(world: World) -> None:
         "papers",
     ],
 )
-def test_what_is_incomplete_is_listed_and_not_sent(world: World, missing: str) -> None:
+def test_what_is_incomplete_is_listed_and_not_sent(world: World[Ledger], missing: str) -> None:
     document = {name: value for name, value in SERVICE.items() if name != missing}
     made = draft(world.desk("b-prosecutor"), world.home, document)
     with pytest.raises(IncompleteError) as caught:
@@ -133,19 +133,21 @@ def test_what_is_incomplete_is_listed_and_not_sent(world: World, missing: str) -
         {"fields": ["x"]},
     ],
 )
-def test_what_is_wrong_is_listed_and_not_sent(world: World, wrong: dict[str, Json]) -> None:
+def test_what_is_wrong_is_listed_and_not_sent(world: World[Ledger], wrong: dict[str, Json]) -> None:
     made = drafted(world, **wrong)
     with pytest.raises(IncompleteError):
         sign(world.desk("b-central"), made)
 
 
-def test_who_drafted_it_does_not_sign_it(world: World) -> None:
+def test_who_drafted_it_does_not_sign_it(world: World[Ledger]) -> None:
     made = draft(world.desk("b-central"), world.home, SERVICE)
     with pytest.raises(OutOfOrderError):
         sign(world.desk("b-central"), made)
 
 
-def test_an_authority_whose_designation_had_lapsed_on_that_date_sends_nothing(world: World) -> None:
+def test_an_authority_whose_designation_had_lapsed_on_that_date_sends_nothing(
+    world: World[Ledger],
+) -> None:
     made = drafted(world)
     sign(world.desk("b-central"), made)
     ended = Validity(Moment.parse("2020Z"), Moment.parse("2026-01-31Z"))
@@ -161,7 +163,7 @@ def test_an_authority_whose_designation_had_lapsed_on_that_date_sends_nothing(wo
     ("change", "channel"), [({"language": "fr"}, Channel.ELECTRONIC), ({}, Channel.INTERPOL)]
 )
 def test_it_is_sent_in_a_language_and_by_a_channel_that_are_accepted(
-    world: World, change: dict[str, Json], channel: Channel
+    world: World[Ledger], change: dict[str, Json], channel: Channel
 ) -> None:
     made = drafted(world, **change)
     sign(world.desk("b-central"), made)
@@ -169,13 +171,13 @@ def test_it_is_sent_in_a_language_and_by_a_channel_that_are_accepted(
         transmit(world.desk("b-central"), made, channel)
 
 
-def test_a_translation_makes_up_for_the_language(world: World) -> None:
+def test_a_translation_makes_up_for_the_language(world: World[Ledger]) -> None:
     made = drafted(world, language="fr", translated_into=["en"])
     sign(world.desk("b-central"), made)
     transmit(world.desk("b-central"), made, Channel.ELECTRONIC)
 
 
-def test_the_other_side_and_other_states_do_not_act_for_one(world: World) -> None:
+def test_the_other_side_and_other_states_do_not_act_for_one(world: World[Ledger]) -> None:
     made = sent(world)
     with pytest.raises(OutOfOrderError):
         step(world.desk("b-central"), made, "acknowledged")
@@ -185,7 +187,7 @@ def test_the_other_side_and_other_states_do_not_act_for_one(world: World) -> Non
         step(world.desk("auditor"), made, "acknowledged")
 
 
-def test_nothing_is_executed_that_was_not_acknowledged(world: World) -> None:
+def test_nothing_is_executed_that_was_not_acknowledged(world: World[Ledger]) -> None:
     made = sent(world)
     with pytest.raises(OutOfOrderError):
         step(world.desk("central"), made, "execution_begun")
@@ -193,7 +195,7 @@ def test_nothing_is_executed_that_was_not_acknowledged(world: World) -> None:
         advance(world.desk("central"), made, "attempt", {"attempted_at": "x", "manner": "y"})
 
 
-def test_it_is_refused_on_a_ground_with_reasons_after_consultation(world: World) -> None:
+def test_it_is_refused_on_a_ground_with_reasons_after_consultation(world: World[Ledger]) -> None:
     made = in_execution(world)
     with pytest.raises(OutOfOrderError):
         refuse(world.desk("central"), made, RefusalGround.FAIR_TRIAL, "no counsel")
@@ -206,7 +208,7 @@ def test_it_is_refused_on_a_ground_with_reasons_after_consultation(world: World)
         step(world.desk("central"), made, "execution_begun")
 
 
-def test_information_that_is_asked_for_brings_it_back_to_where_it_was(world: World) -> None:
+def test_information_that_is_asked_for_brings_it_back_to_where_it_was(world: World[Ledger]) -> None:
     made = in_execution(world)
     step(world.desk("central"), made, "information_requested")
     with pytest.raises(OutOfOrderError):
@@ -218,7 +220,9 @@ def test_information_that_is_asked_for_brings_it_back_to_where_it_was(world: Wor
     assert state(world, made) == "in_execution"
 
 
-def test_what_cannot_be_kept_confidential_waits_for_the_requesting_side(world: World) -> None:
+def test_what_cannot_be_kept_confidential_waits_for_the_requesting_side(
+    world: World[Ledger],
+) -> None:
     made = in_execution(world)
     step(world.desk("central"), made, "cannot_keep_confidential")
     with pytest.raises(OutOfOrderError):
@@ -227,34 +231,37 @@ def test_what_cannot_be_kept_confidential_waits_for_the_requesting_side(world: W
     advance(world.desk("central"), made, "attempt", {"attempted_at": "x", "manner": "y"})
 
 
-def test_an_oral_request_lapses_unless_it_is_confirmed_in_writing_in_time(world: World) -> None:
+def test_an_oral_request_lapses_unless_it_is_confirmed_in_writing_in_time(
+    world: World[Ledger],
+) -> None:
     by = Moment.parse("2026-03-16Z")
     part: dict[str, Json] = {"kind": "service_of_documents", "assistance": "Serve a summons"}
+    world.hire("b-second", world.desk("b-central").authority, OfficerRole.CENTRAL)
     first = make_orally(world.desk("b-central"), world.home, part, by)
     second = make_orally(world.desk("b-central"), world.home, part, by)
     step(world.desk("central"), first, "provisional_measure")
     with pytest.raises(IncompleteError):
-        confirm(world.desk("b-central"), first, part, Channel.ELECTRONIC)
-    confirm(world.desk("b-central"), first, SERVICE, Channel.ELECTRONIC)
+        confirm(world.desk("b-second"), first, part, Channel.ELECTRONIC)
+    confirm(world.desk("b-second"), first, SERVICE, Channel.ELECTRONIC)
     with pytest.raises(OutOfOrderError):
         lapse(world.desk("b-central"), second)
     world.go_on(days=3)
     assert (state(world, first), state(world, second)) == ("transmitted", "lapsed")
     with pytest.raises(OutOfOrderError):
-        confirm(world.desk("b-central"), second, SERVICE, Channel.ELECTRONIC)
+        confirm(world.desk("b-second"), second, SERVICE, Channel.ELECTRONIC)
     with pytest.raises(OutOfOrderError):
         step(world.desk("central"), second, "provisional_measure")
     lapse(world.desk("b-central"), second)
 
 
-def test_extradition_is_asked_for_in_writing_only(world: World) -> None:
+def test_extradition_is_asked_for_in_writing_only(world: World[Ledger]) -> None:
     with pytest.raises(OutOfOrderError):
         make_orally(
             world.desk("b-central"), world.home, {"kind": "extradition"}, Moment.parse("2027Z")
         )
 
 
-def test_a_grant_on_a_request_is_between_its_two_sides(world: World) -> None:
+def test_a_grant_on_a_request_is_between_its_two_sides(world: World[Ledger]) -> None:
     made = in_execution(world)
     ern = world.item()
     world.grant(world.document(ern, basis="request", reference=str(made)))
@@ -264,6 +271,52 @@ def test_a_grant_on_a_request_is_between_its_two_sides(world: World) -> None:
         )
 
 
-def _needs(world: World, made: DossierId, name: str) -> tuple[str, ...]:
+def _needs(world: World[Ledger], made: DossierId, name: str) -> tuple[str, ...]:
     with world.catalog.read() as reader:
         return request(reader, world.desk("central").chains, made, world.home).kind.move(name).needs
+
+
+def test_a_certificate_names_own_items_only(world: World[Ledger]) -> None:
+    ern = world.item()
+    made = draft(world.desk("c-prosecutor"), world.desk("b-central").authority, SERVICE)
+    sign(world.desk("c-central"), made)
+    transmit(world.desk("c-central"), made, Channel.ELECTRONIC)
+    for act in ("acknowledged", "execution_begun"):
+        step(world.desk("b-central"), made, act)
+    with world.catalog.read() as reader:
+        desk = world.desk("b-central")
+        form = request(reader, desk.chains, made, desk.authority).kind.certificate(
+            "proof_of_service"
+        )
+    told = dict.fromkeys(form.fields, "stated")
+    with pytest.raises(NotFoundError):
+        certify(world.desk("b-central"), made, form.name, told, [ern])
+
+
+def test_an_oral_request_is_confirmed_by_another_officer(world: World[Ledger]) -> None:
+    made = make_orally(
+        world.desk("b-central"),
+        world.home,
+        {"kind": "service_of_documents"},
+        Moment.parse("2026-03-16Z"),
+    )
+    with pytest.raises(OutOfOrderError):
+        confirm(world.desk("b-central"), made, SERVICE, Channel.ELECTRONIC)
+
+
+def test_a_procedure_that_was_asked_for_must_be_observed(world: World[Ledger]) -> None:
+    made = drafted(world, procedure=["in the presence of counsel"])
+    sign(world.desk("b-central"), made)
+    transmit(world.desk("b-central"), made, Channel.ELECTRONIC)
+    for act in ("acknowledged", "execution_begun"):
+        step(world.desk("central"), made, act)
+    said: dict[str, Json] = {"formality": "something else", "evidence": "x"}
+    with pytest.raises(MalformedError):
+        step(world.desk("central"), made, "formality_observed", {}, said)
+    with world.catalog.read() as reader:
+        desk = world.desk("central")
+        found = request(reader, desk.chains, made, world.home)
+    assert found.formalities == ()
+    said["formality"] = "in the presence of counsel"
+    after = step(world.desk("central"), made, "formality_observed", {}, said)
+    assert after.formalities == ("in the presence of counsel",)

@@ -104,13 +104,12 @@ def upgrade() -> None:
         sa.Column("metadata_text", PlainText(), nullable=False),
         sa.Column("parts", PlainText(), nullable=False),
         sa.Column("header", sa.LargeBinary(), nullable=False),
-        sa.Column("tail", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("expires_at", UtcDateTime(), nullable=False),
         sa.Column("outcome", PlainText(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_upload_officer", "upload", ["officer", "id"])
+    op.create_index("ix_upload_expiry", "upload", ["state", "expires_at"])
     op.create_table(
         "lease",
         sa.Column("name", PlainText(), nullable=False),

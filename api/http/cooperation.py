@@ -1,0 +1,381 @@
+"""The registry, requests, grants and consents over HTTP: the same steps as on the command line."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, Field
+
+from api import cooperation, ledger
+from api.http.caller import Caller, Granter, Reader, Registrar, Requester
+from api.http.evidence import After, Limit
+from api.http.problems import problems
+from api.views import consent_row, entry_row, grant_row, kind_row, request_row
+from evidence_store.canonical import canonical
+from evidence_store.cooperation.kind import kinds
+from evidence_store.cooperation.registry import Channel, EntryKind, document_of, entry_of
+from evidence_store.cooperation.request import RefusalGround
+from evidence_store.dossiers import Chains
+from evidence_store.granting import (
+    accept_grant,
+    answer_consent,
+    ask_consent,
+    consent,
+    declare,
+    give_assurance,
+    grant,
+    notify_charge,
+    offer_grant,
+    propose_grant,
+    review,
+)
+from evidence_store.granting import step as grant_step
+from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern
+from evidence_store.moment import Moment
+from evidence_store.registering import approve, entries, propose, reject
+from evidence_store.requesting import (
+    advance,
+    amend,
+    certify,
+    draft,
+    execute,
+    postpone,
+    refuse,
+    request,
+    sign,
+    step,
+    transmit,
+    what_is_missing,
+)
+from evidence_store.sharing.consent import Subject
+from evidence_store.sharing.terms import Assurance, purpose
+
+Text = Annotated[str, Field(min_length=1, max_length=4000)]
+Short = Annotated[str, Field(min_length=1, max_length=128)]
+RequestPath = Annotated[str, Path(examples=["SI-REQ-000001"], max_length=32)]
+GrantPath = Annotated[str, Path(examples=["SI-GRT-000001"], max_length=32)]
+ConsentPath = Annotated[str, Path(examples=["SI-CNS-000001"], max_length=32)]
+ChangePath = Annotated[str, Path(examples=["SI-REG-000002"], max_length=32)]
+Record = dict[str, Any]
+
+
+class Entry(BaseModel):
+    """A registry entry, whole; of an officer without a code, one is given."""
+
+    entry: Record = Field(
+        examples=[
+            {"entry": "state", "code": "XB", "name": "Bravo", "kind": "state", "languages": ["en"]}
+        ]
+    )
+
+
+class Reason(BaseModel):
+    """Why."""
+
+    reason: Text
+
+
+class Draft(BaseModel):
+    """A request that is drafted: to whom, and its document."""
+
+    to: Short
+    document: Record
+
+
+class Document(BaseModel):
+    """A document, written anew."""
+
+    document: Record
+
+
+class RequestStep(BaseModel):
+    """A step of a request, with what it says."""
+
+    act: Annotated[str, Field(examples=["acknowledged"], max_length=64)]
+    note: Annotated[str, Field(max_length=4000)] = ""
+    channel: Channel = Channel.ELECTRONIC
+    ground: RefusalGround | None = None
+    until: Annotated[str | None, Field(max_length=40)] = None
+    step: Annotated[str | None, Field(max_length=64)] = None
+    statements: dict[str, str] = Field(default_factory=dict)
+    form: Annotated[str | None, Field(max_length=64)] = None
+    items: Annotated[list[str], Field(max_length=1000)] = Field(default_factory=list)
+
+
+class GrantStep(BaseModel):
+    """A step of a grant, with what it says."""
+
+    act: Annotated[str, Field(examples=["revoked"], max_length=64)]
+    terms: Annotated[str | None, Field(max_length=64)] = None
+    reason: Annotated[str | None, Field(max_length=4000)] = None
+    assurance: Assurance | None = None
+    charges: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list)
+    charge: Annotated[str | None, Field(max_length=400)] = None
+    offence: Annotated[str | None, Field(max_length=400)] = None
+    declaration: Annotated[str | None, Field(max_length=40)] = None
+
+
+class ConsentAsked(BaseModel):
+    """A consent that is asked for."""
+
+    subject: Subject
+    reason: Text
+    grant: Annotated[str | None, Field(max_length=32)] = None
+    to: Annotated[str | None, Field(max_length=64)] = None
+    purposes: Annotated[list[str], Field(max_length=20)] = Field(default_factory=list)
+    items: Annotated[list[str], Field(max_length=1000)] = Field(default_factory=list)
+
+
+class ConsentAnswer(BaseModel):
+    """A consent that is given, refused, withdrawn or dropped."""
+
+    act: Annotated[str, Field(examples=["given"], max_length=20)]
+    reason: Text
+
+
+def cooperation_routes() -> APIRouter:
+    """The routes, under `/v1`."""
+    routes = APIRouter(prefix="/v1", responses=problems(409))
+    _registry(routes)
+    _requests(routes)
+    _grants(routes)
+    _consents(routes)
+    return routes
+
+
+def _registry(routes: APIRouter) -> None:
+    @routes.get("/registry/{kind}", tags=["registry"])
+    def list_entries(
+        caller: Reader, kind: EntryKind, after: After = None, limit: Limit = 50
+    ) -> Record:
+        """The registry's entries of a kind, by key."""
+        with caller.instance.catalog.read() as reader:
+            found, cursor = entries(reader, Chains(), kind, after=after, limit=limit)
+        return {"entries": [dict(entry_row(each)) for each in found], "next_cursor": cursor}
+
+    @routes.post("/registry", tags=["registry"], status_code=201)
+    def propose_entry(caller: Registrar, body: Entry) -> Record:
+        """Propose an entry. It counts when another officer of the registry has approved it."""
+        desk = caller.desk
+        entry = entry_of(body.entry)
+        made = propose(desk.catalog, desk.recorder, desk.chains, desk.officer, entry)
+        return _settled(caller, {"change": str(made), "state": "proposed"})
+
+    @routes.post("/registry/changes/{change}/approval", tags=["registry"])
+    def approve_change(caller: Registrar, change: ChangePath) -> Record:
+        """Approve a change that another officer proposed."""
+        desk = caller.desk
+        dossier = DossierId.parse(change, DossierKind.REGISTRY)
+        made = approve(desk.catalog, desk.recorder, desk.chains, desk.officer, dossier)
+        cooperation.give_keys(caller.instance, made)
+        return _settled(caller, {"change": change, "entries": [document_of(each) for each in made]})
+
+    @routes.post("/registry/changes/{change}/rejection", tags=["registry"])
+    def reject_change(caller: Registrar, change: ChangePath, body: Reason) -> Record:
+        """Reject a change, or withdraw one's own."""
+        desk = caller.desk
+        dossier = DossierId.parse(change, DossierKind.REGISTRY)
+        reject(desk.catalog, desk.recorder, desk.chains, desk.officer, dossier, body.reason)
+        return _settled(caller, {"change": change, "state": "rejected"})
+
+
+def _requests(routes: APIRouter) -> None:
+    @routes.get("/request-kinds", tags=["requests"])
+    def list_request_kinds(caller: Reader) -> list[Record]:
+        """The fourteen kinds of assistance, each with its fields, papers, steps and rules."""
+        del caller
+        return [dict(kind_row(each)) for each in kinds().values()]
+
+    @routes.get("/requests", tags=["requests"])
+    def list_requests(
+        caller: Reader,
+        received: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
+        after: After = None,
+        limit: Limit = 50,
+    ) -> Record:
+        """The requests of the officer's authority: those made, or those received."""
+        return _dossiers(caller, DossierKind.REQUEST, after, limit, received=received)
+
+    @routes.post("/requests", tags=["requests"], status_code=201)
+    def draft_request(caller: Requester, body: Draft) -> Record:
+        """Draft a request; what is missing before it may be sent is listed."""
+        canonical(body.document)
+        made = draft(caller.desk, AuthorityId(body.to), body.document)
+        return _settled(caller, _request(caller, made))
+
+    @routes.get("/requests/{identifier}", tags=["requests"])
+    def get_request(caller: Reader, identifier: RequestPath) -> Record:
+        """A request, for one of its two sides."""
+        return _request(caller, DossierId.parse(identifier, DossierKind.REQUEST))
+
+    @routes.put("/requests/{identifier}/document", tags=["requests"])
+    def amend_request(caller: Requester, identifier: RequestPath, body: Document) -> Record:
+        """Write a draft anew."""
+        canonical(body.document)
+        dossier = DossierId.parse(identifier, DossierKind.REQUEST)
+        amend(caller.desk, dossier, body.document)
+        return _settled(caller, _request(caller, dossier))
+
+    @routes.post("/requests/{identifier}/steps", tags=["requests"])
+    def take_request_step(caller: Requester, identifier: RequestPath, body: RequestStep) -> Record:
+        """Take a step: signed, transmitted, acknowledged, execution_begun, and so on."""
+        dossier = DossierId.parse(identifier, DossierKind.REQUEST)
+        _take_request_step(caller, dossier, body)
+        return _settled(caller, _request(caller, dossier))
+
+
+def _take_request_step(caller: Caller, dossier: DossierId, body: RequestStep) -> None:
+    desk = caller.desk
+    match body.act:
+        case "signed":
+            sign(desk, dossier)
+        case "transmitted":
+            transmit(desk, dossier, body.channel)
+        case "refused" if body.ground is not None:
+            refuse(desk, dossier, body.ground, body.note)
+        case "postponed" if body.until is not None:
+            postpone(desk, dossier, Moment.parse(body.until), body.note)
+        case "advanced" if body.step is not None:
+            advance(desk, dossier, body.step, body.statements)
+        case "certified" if body.form is not None:
+            certify(
+                desk, dossier, body.form, body.statements, [Ern.parse(each) for each in body.items]
+            )
+        case "executed":
+            execute(desk, dossier)
+        case act:
+            step(desk, dossier, act, {}, {"note": body.note})
+
+
+def _grants(routes: APIRouter) -> None:
+    @routes.get("/grants", tags=["grants"])
+    def list_grants(
+        caller: Reader,
+        received: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
+        after: After = None,
+        limit: Limit = 50,
+    ) -> Record:
+        """The grants of the officer's authority: those given, or those received."""
+        return _dossiers(caller, DossierKind.GRANT, after, limit, received=received)
+
+    @routes.post("/grants", tags=["grants"], status_code=201)
+    def propose_terms(caller: Granter, body: Document) -> Record:
+        """Propose a grant, with its terms as a document. Another officer offers it."""
+        desk = caller.desk
+        canonical(body.document)
+        terms = cooperation.terms_for(body.document, desk.authority, desk.chains)
+        made = propose_grant(desk, terms, cooperation.refused_in(body.document))
+        return _settled(caller, _grant(caller, made))
+
+    @routes.get("/grants/{identifier}", tags=["grants"])
+    def get_grant(caller: Reader, identifier: GrantPath) -> Record:
+        """A grant, for one of its two sides."""
+        return _grant(caller, DossierId.parse(identifier, DossierKind.GRANT))
+
+    @routes.post("/grants/{identifier}/steps", tags=["grants"])
+    def take_grant_step(caller: Granter, identifier: GrantPath, body: GrantStep) -> Record:
+        """Take a step: offered, accepted (with the terms' digest), revoked and so on."""
+        dossier = DossierId.parse(identifier, DossierKind.GRANT)
+        _take_grant_step(caller, dossier, body)
+        return _settled(caller, _grant(caller, dossier))
+
+
+def _take_grant_step(caller: Caller, dossier: DossierId, body: GrantStep) -> None:
+    desk = caller.desk
+    match body.act:
+        case "offered":
+            offer_grant(desk, dossier)
+        case "accepted":
+            accept_grant(desk, dossier, body.terms or "")
+        case "assurance_given" if body.assurance is not None:
+            give_assurance(desk, dossier, body.assurance, body.charges)
+        case "charge_notified" if body.charge and body.offence:
+            notify_charge(desk, dossier, body.charge, body.offence)
+        case "declared":
+            declare(desk, dossier, body.declaration or "", body.reason or "")
+        case act:
+            grant_step(desk, dossier, act, {}, body.reason)
+
+
+def _consents(routes: APIRouter) -> None:
+    @routes.post("/consents", tags=["consents"], status_code=201)
+    def ask_for_consent(caller: Granter, body: ConsentAsked) -> Record:
+        """Ask for a consent: to onward sharing, to another purpose, of a provider."""
+        made = ask_consent(
+            caller.desk,
+            body.subject,
+            body.reason,
+            of=None if body.grant is None else DossierId.parse(body.grant, DossierKind.GRANT),
+            to=None if body.to is None else AuthorityId(body.to),
+            purposes=[purpose(each) for each in body.purposes],
+            items=[Ern.parse(each) for each in body.items],
+        )
+        return _settled(caller, _consent(caller, made))
+
+    @routes.get("/consents/{identifier}", tags=["consents"])
+    def get_consent(caller: Reader, identifier: ConsentPath) -> Record:
+        """A consent, for one of its two sides."""
+        return _consent(caller, DossierId.parse(identifier, DossierKind.CONSENT))
+
+    @routes.post("/consents/{identifier}/answer", tags=["consents"])
+    def answer(caller: Granter, identifier: ConsentPath, body: ConsentAnswer) -> Record:
+        """Give, refuse, withdraw or drop a consent."""
+        dossier = DossierId.parse(identifier, DossierKind.CONSENT)
+        answer_consent(caller.desk, dossier, body.act, body.reason)
+        return _settled(caller, _consent(caller, dossier))
+
+
+def _dossiers(
+    caller: Caller, kind: DossierKind, after: str | None, limit: int, *, received: bool
+) -> Record:
+    desk = caller.desk
+    with caller.instance.catalog.read() as reader:
+        page = reader.dossiers.dossiers(
+            kind,
+            owner=None if received else desk.authority,
+            counterpart=desk.authority if received else None,
+            after=after,
+            limit=limit,
+        )
+    rows = [
+        {
+            "id": str(each.id),
+            "state": each.state,
+            "from": each.owner.value,
+            "to": None if each.counterpart is None else each.counterpart.value,
+            "changed_at": each.changed_at.isoformat(),
+        }
+        for each in page.entries
+    ]
+    return {"entries": rows, "next_cursor": page.after}
+
+
+def _request(caller: Caller, dossier: DossierId) -> Record:
+    desk = caller.desk
+    with caller.instance.catalog.read() as reader:
+        found = request(reader, desk.chains, dossier, desk.authority).at(desk.now)
+        missing = (
+            what_is_missing(reader, desk.chains, found, desk.now, Channel.ELECTRONIC.value)
+            if found.state in {"draft", "signed"}
+            else []
+        )
+    return dict(request_row(dossier, found, missing))
+
+
+def _grant(caller: Caller, dossier: DossierId) -> Record:
+    desk = caller.desk
+    with caller.instance.catalog.read() as reader:
+        found = grant(reader, desk.chains, dossier, desk.authority)
+        ours = found.state == "under_review" and desk.authority == found.terms.grantor
+        missing = review(reader, desk.chains, desk, found) if ours else []
+    return {**grant_row(dossier, found), "missing": missing}
+
+
+def _consent(caller: Caller, dossier: DossierId) -> Record:
+    desk = caller.desk
+    with caller.instance.catalog.read() as reader:
+        return dict(consent_row(dossier, consent(reader, desk.chains, dossier, desk.authority)))
+
+
+def _settled(caller: Caller, record: Record) -> Record:
+    waits = ledger.settle(caller.instance)
+    return {**record, "receipt": "sealed"} if waits is None else {**record, "waits_for": waits}

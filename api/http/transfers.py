@@ -1,0 +1,216 @@
+"""Transfers over HTTP: items change hands in an act of two sides."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+
+from api import ledger
+from api.http.caller import Caller, Reader, Transferrer
+from api.http.problems import problems
+from evidence_store.cooperation.registry import OfficerRole
+from evidence_store.custody.transfer import (
+    Condition,
+    Mode,
+    Offer,
+    ReceiptLine,
+    RefusalReason,
+    TransferId,
+)
+from evidence_store.digest import Digest, Fingerprint
+from evidence_store.errors import MalformedError, NotFoundError
+from evidence_store.identifiers import AuthorityId, Ern
+from evidence_store.moment import Moment
+from evidence_store.transferring import (
+    Arrived,
+    Release,
+    accept,
+    make_offer,
+    offered_item,
+    receive,
+    refuse,
+    release,
+    standing,
+    withdraw,
+)
+
+TransferPath = Annotated[str, Path(examples=["SI-TRF-000012"], max_length=32)]
+HANDLERS = (
+    OfficerRole.CUSTODIAN,
+    OfficerRole.INVESTIGATOR,
+    OfficerRole.EXAMINER,
+    OfficerRole.PROSECUTOR,
+    OfficerRole.REGISTRAR,
+    OfficerRole.CENTRAL,
+)
+Record = dict[str, Any]
+Text = Annotated[str, Field(min_length=1, max_length=4000)]
+
+
+class OfferAsked(BaseModel):
+    """What is offered, to whom, why and until when."""
+
+    items: Annotated[list[str], Field(min_length=1, max_length=1000, examples=[["SI-2026-000123"]])]
+    to: Annotated[str, Field(max_length=64)]
+    to_person: Text
+    purpose: Text
+    reference: Text
+    valid_until: Annotated[str, Field(max_length=40, examples=["2026-12-31Z"])]
+    mode: Mode = Mode.DIGITAL
+    conditions: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list)
+    return_by: Annotated[str | None, Field(max_length=40)] = None
+
+
+class Line(BaseModel):
+    """What arrived of an item; the digests are the receiver's own measurement."""
+
+    ern: Annotated[str, Field(max_length=32)]
+    condition: Condition
+    sha256: Annotated[str | None, Field(max_length=64)] = None
+    blake3: Annotated[str | None, Field(max_length=64)] = None
+    size_bytes: Annotated[int | None, Field(ge=0, le=2**53)] = None
+    note: Annotated[str | None, Field(max_length=4000)] = None
+
+
+class TransferStep(BaseModel):
+    """A step of a transfer, with what it says."""
+
+    act: Annotated[str, Field(examples=["accepted"], max_length=40)]
+    note: Annotated[str, Field(max_length=4000)] = ""
+    reason: RefusalReason | None = None
+    carrier: Annotated[str | None, Field(max_length=400)] = None
+    seals: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list)
+    packages: Annotated[int | None, Field(ge=1, le=10_000)] = None
+    waybill: Annotated[str | None, Field(max_length=400)] = None
+    lines: Annotated[list[Line], Field(max_length=1000)] = Field(default_factory=list)
+    rejected: Annotated[list[str], Field(max_length=1000)] = Field(default_factory=list)
+
+
+def transfer_routes() -> APIRouter:
+    """The routes, under `/v1/transfers`."""
+    routes = APIRouter(prefix="/v1/transfers", tags=["transfers"], responses=problems(409))
+
+    @routes.post("", status_code=201)
+    def offer_transfer(caller: Transferrer, body: OfferAsked) -> Record:
+        """Offer items to another authority."""
+        desk = caller.desk
+        with desk.catalog.write() as writer:
+            desk.insist(writer, HANDLERS)
+            erns = [Ern.parse(each) for each in body.items]
+            known = set(writer.dossiers.cases_of(desk.officer, desk.now))
+            for ern in erns:
+                if writer.item(ern).case_id not in known:
+                    raise NotFoundError(f"there is no item {ern}")
+            items = tuple(offered_item(writer, ern, None) for ern in erns)
+            transfer = writer.ledger.next_transfer(writer.state())
+        offer = Offer(
+            transfer=transfer,
+            items=items,
+            sender=desk.authority,
+            sender_person=str(desk.officer),
+            receiver=AuthorityId(body.to),
+            receiver_person=body.to_person,
+            purpose=body.purpose,
+            reference=body.reference,
+            mode=body.mode,
+            conditions=tuple(body.conditions),
+            valid_until=Moment.parse(body.valid_until),
+            loan=body.return_by is not None,
+            return_by=None if body.return_by is None else Moment.parse(body.return_by),
+        )
+        make_offer(desk.catalog, desk.recorder, offer)
+        return _shown(caller, transfer)
+
+    @routes.get("/{identifier}")
+    def get_transfer(caller: Reader, identifier: TransferPath) -> Record:
+        """Where a transfer stands, for one of its two sides."""
+        transfer = TransferId.parse(identifier)
+        _insist_side(caller, transfer)
+        return _shown(caller, transfer, settle=False)
+
+    @routes.post("/{identifier}/steps")
+    def take_transfer_step(
+        caller: Transferrer, identifier: TransferPath, body: TransferStep
+    ) -> Record:
+        """Take a step: accepted, refused, withdrawn, released, received."""
+        transfer = TransferId.parse(identifier)
+        _insist_side(caller, transfer)
+        _take(caller, transfer, body)
+        return _shown(caller, transfer)
+
+    return routes
+
+
+def _take(caller: Caller, transfer: TransferId, body: TransferStep) -> None:
+    desk = caller.desk
+    with desk.catalog.read() as reader:
+        desk.insist(reader, HANDLERS)
+    catalog, recorder, person = desk.catalog, desk.recorder, str(desk.officer)
+    match body.act:
+        case "accepted":
+            accept(catalog, recorder, transfer, person)
+        case "refused" if body.reason is not None:
+            refuse(catalog, recorder, transfer, body.reason, body.note)
+        case "withdrawn":
+            withdraw(catalog, recorder, transfer, body.note)
+        case "released" if body.carrier is not None:
+            how = Release(body.carrier, tuple(body.seals), body.packages, body.waybill)
+            release(catalog, recorder, transfer, how)
+        case "received":
+            arrived = [_arrived(each) for each in body.lines]
+            rejected = [Ern.parse(each) for each in body.rejected]
+            receive(catalog, recorder, transfer, arrived, person, rejected=rejected)
+        case _:
+            raise MalformedError(
+                "transfer: expected accepted, refused (with a reason), withdrawn, released (with a "
+                "carrier) or received"
+            )
+
+
+def _arrived(line: Line) -> Arrived:
+    found = None
+    if line.sha256 is not None:
+        if line.blake3 is None or line.size_bytes is None:
+            raise MalformedError("receipt: expected sha256, blake3 and size_bytes together")
+        found = Fingerprint(
+            sha256=Digest.parse(f"sha256:{line.sha256}"),
+            blake3=Digest.parse(f"blake3:{line.blake3}"),
+            size_bytes=line.size_bytes,
+        )
+    return Arrived(ReceiptLine(Ern.parse(line.ern), line.condition, line.sha256, line.note), found)
+
+
+def _insist_side(caller: Caller, transfer: TransferId) -> None:
+    """Insist that the officer's authority is a side of the transfer.
+
+    Raises:
+        NotFoundError: if not: it is not to know of it.
+    """
+    with caller.instance.catalog.read() as reader:
+        offer = reader.ledger.transfer(transfer)
+    if caller.desk.authority not in {offer.sender, offer.receiver}:
+        raise NotFoundError(f"there is no transfer {transfer}; `evidence transfer list` shows them")
+
+
+def _shown(caller: Caller, transfer: TransferId, *, settle: bool = True) -> Record:
+    waits = ledger.settle(caller.instance) if settle else None
+    with caller.instance.catalog.read() as reader:
+        found = standing(reader, transfer)
+    return {
+        "transfer": str(transfer),
+        "offer": found.offer.digest,
+        "from": found.offer.sender.value,
+        "to": found.offer.receiver.value,
+        "items": [
+            {
+                "ern": str(item.ern),
+                "version": item.version,
+                "sha256": item.sha256,
+                "last": found.items[item.ern][0].value if item.ern in found.items else None,
+                "custodian": found.items[item.ern][1] if item.ern in found.items else None,
+            }
+            for item in found.offer.items
+        ],
+        "open": sorted(map(str, found.open_items)),
+        **({} if waits is None else {"waits_for": waits}),
+    }

@@ -1,0 +1,367 @@
+"""Resumable uploads (tus 1.0.0), into the same intake as the command line.
+
+With creation, creation-with-upload, creation-defer-length, checksum, termination, expiration and
+concatenation. The rules it keeps: authorise before the first byte; write at exact places; durable before
+acknowledged; an acknowledged offset never goes down; whoever comes last goes on, and whoever
+wrote before is fenced off; what is finished stays.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import format_datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
+
+from api.http.caller import Caller, Uploader, needs
+from api.http.problems import problems
+from api.uploading import LENGTH_MAX, Uploading
+from evidence_store.doors import Upload, UploadState
+from evidence_store.errors import EvidenceError, MalformedError, UnavailableError
+
+VERSION = "1.0.0"
+EXTENSIONS = "creation,creation-with-upload,creation-defer-length,checksum,termination,expiration,concatenation"
+ALGORITHMS: dict[str, Callable[[], Any]] = {
+    "sha256": hashlib.sha256,
+    "sha512": hashlib.sha512,
+    "sha1": hashlib.sha1,
+}
+SEGMENT_BYTES = 8 * 1024 * 1024
+IDLE_SECONDS = 60.0  # a body whose bytes come slower holds a place for nobody
+OFFSET_TYPE = "application/offset+octet-stream"
+METADATA_BYTES_MAX = 16 * 1024
+PARTS_MAX = 1000
+PREFIX = "/v1/uploads"
+UploadPath = Annotated[
+    str, Path(pattern="^[0-9a-f]{32}$", examples=["5f2b7c0d9e8a4b1c5f2b7c0d9e8a4b1c"])
+]
+
+
+class TusError(EvidenceError):
+    """The request is not as the protocol has it."""
+
+    code = "E100"
+
+    def __init__(self, status: int, message: str, code: str = "E100") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body that is to be appended: where, and what must hold of it."""
+
+    offset: int
+    checksum: tuple[str, bytes] | None
+    length: int | None  # as Content-Length says
+
+
+def upload_routes() -> APIRouter:
+    """The routes, under `/v1/uploads`."""
+    routes = APIRouter(
+        prefix=PREFIX, tags=["uploads"], responses=problems(409, 410, 412, 413, 415, 460)
+    )
+    _protocol(routes)
+    _bytes(routes)
+    return routes
+
+
+def _protocol(routes: APIRouter) -> None:
+    @routes.options("", status_code=204, response_class=Response)
+    def upload_options() -> Response:
+        """What this server can do (tus)."""
+        return _answer(
+            204,
+            {
+                "Tus-Version": VERSION,
+                "Tus-Extension": EXTENSIONS,
+                "Tus-Max-Size": str(LENGTH_MAX),
+                "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
+            },
+        )
+
+    @routes.head("/{identifier}", response_class=Response)
+    def upload_offset(request: Request, caller: Uploader, identifier: UploadPath) -> Response:
+        """How many bytes are durable. Whoever was writing is fenced off."""
+        _insist_version(request)
+        uploading = _uploading(request)
+        upload = uploading.take_over(uploading.mine(identifier, caller.officer))
+        headers = {
+            "Upload-Offset": str(upload.offset),
+            "Cache-Control": "no-store",
+            **_expires(upload),
+        }
+        if upload.length is None:
+            headers["Upload-Defer-Length"] = "1"
+        else:
+            headers["Upload-Length"] = str(upload.length)
+        if upload.state is UploadState.PARTIAL:
+            headers["Upload-Concat"] = "partial"
+        elif "concat" in upload.metadata:
+            parts = " ".join(f"{PREFIX}/{each}" for each in upload.metadata["concat"].split())
+            headers["Upload-Concat"] = f"final;{parts}"
+        return _answer(200, headers)
+
+    @routes.get("/{identifier}")
+    def get_upload(request: Request, caller: Uploader, identifier: UploadPath) -> dict[str, Any]:
+        """Where an upload stands; when it is taken in, its ERN, digests and receipt."""
+        upload = _uploading(request).mine(identifier, caller.officer)
+        return {
+            "upload": upload.id,
+            "state": upload.state.value,
+            "offset": upload.offset,
+            "length": upload.length,
+            "expires_at": upload.expires_at.isoformat(),
+            "outcome": None if upload.outcome is None else _outcome(upload.outcome),
+        }
+
+    @routes.delete("/{identifier}", status_code=204, response_class=Response)
+    def end_upload(request: Request, caller: Uploader, identifier: UploadPath) -> Response:
+        """End an upload that is not finished (tus termination)."""
+        _insist_version(request)
+        uploading = _uploading(request)
+        uploading.terminate(uploading.take_over(uploading.mine(identifier, caller.officer)))
+        return _answer(204, {})
+
+
+def _bytes(routes: APIRouter) -> None:
+    # Who calls is settled by a dependency, which runs before a byte of the body is read.
+    @routes.post("", status_code=201, response_class=Response)
+    async def create_upload(
+        request: Request, caller: Annotated[Caller, Depends(needs("upload"))]
+    ) -> Response:
+        """Begin an upload; with a body, its first bytes (tus creation-with-upload)."""
+        _insist_version(request)
+        uploading = _uploading(request)
+        upload = await run_in_threadpool(_created, uploading, caller, request)
+        headers = {"Location": f"{PREFIX}/{upload.id}"}
+        if request.headers.get("content-type") == OFFSET_TYPE and "concat" not in upload.metadata:
+            upload = await _append(request, uploading, upload, _body(request, 0))
+        headers |= {"Upload-Offset": str(upload.offset), **_expires(upload)}
+        return _answer(201, headers)
+
+    @routes.patch("/{identifier}", status_code=204, response_class=Response)
+    async def append_to_upload(
+        request: Request,
+        caller: Annotated[Caller, Depends(needs("upload"))],
+        identifier: UploadPath,
+    ) -> Response:
+        """Send the next bytes."""
+        _insist_version(request)
+        if request.headers.get("content-type") != OFFSET_TYPE:
+            raise TusError(415, f"upload: expected the type {OFFSET_TYPE}")
+        uploading = _uploading(request)
+        offset = _number(request, "upload-offset")
+        if offset is None:
+            raise TusError(400, "upload: expected Upload-Offset")
+        body = _body(request, offset)
+        upload = await run_in_threadpool(_ready, uploading, caller, identifier, request, body)
+        if upload.state in {UploadState.OPEN, UploadState.PARTIAL}:
+            upload = await _append(request, uploading, upload, body)
+        return _answer(204, {"Upload-Offset": str(upload.offset), **_expires(upload)})
+
+
+def _created(uploading: Uploading, caller: Caller, request: Request) -> Upload:
+    metadata = _metadata(request.headers.get("upload-metadata", ""))
+    length = _number(request, "upload-length")
+    deferred = request.headers.get("upload-defer-length")
+    concat = request.headers.get("upload-concat", "")
+    if concat.startswith("final;"):
+        return _concatenated(uploading, caller, metadata, concat.removeprefix("final;"))
+    if concat not in {"", "partial"}:
+        raise TusError(400, "upload: expected Upload-Concat to be partial or final;…")
+    if (length is None) == (deferred is None) or deferred not in {None, "1"}:
+        raise TusError(400, "upload: expected Upload-Length, or Upload-Defer-Length: 1")
+    if length is not None and length > LENGTH_MAX:
+        raise TusError(413, f"upload: expected at most {LENGTH_MAX} bytes", "E413")
+    sent = _number(request, "content-length")
+    has_body = request.headers.get("content-type") == OFFSET_TYPE
+    if has_body and length is not None and sent is not None and sent > length:
+        raise TusError(413, "upload: the body is longer than Upload-Length", "E413")
+    upload = uploading.create(caller.desk, length, metadata, partial=concat == "partial")
+    if length == 0 and not has_body and upload.state is UploadState.OPEN:
+        return _finished(uploading, upload)
+    return upload
+
+
+def _concatenated(
+    uploading: Uploading, caller: Caller, metadata: dict[str, str], listed: str
+) -> Upload:
+    names = [each.rpartition("/")[2] for each in listed.split()]
+    if not 1 <= len(names) <= PARTS_MAX:
+        raise TusError(400, f"upload: expected 1 to {PARTS_MAX} parts")
+    parts = [uploading.mine(each, caller.officer) for each in names]
+    if any(each.state is not UploadState.PARTIAL or each.length != each.offset for each in parts):
+        raise TusError(400, "upload: expected parts that are whole")
+    length = sum(each.offset for each in parts)
+    upload = uploading.create(caller.desk, length, metadata, parts_of=names)
+    return _finished(uploading, uploading.whole(upload, length))
+
+
+def _ready(
+    uploading: Uploading, caller: Caller, identifier: str, request: Request, body: Body
+) -> Upload:
+    """The upload, taken over, insisting that these bytes are the next."""
+    upload = uploading.mine(identifier, caller.officer)
+    if "concat" in upload.metadata:
+        raise TusError(403, "upload: it is made of parts, and takes no bytes", "E403")
+    upload = uploading.take_over(upload)
+    if upload.offset != body.offset:
+        raise TusError(409, f"upload: expected the offset {upload.offset}", "E409")
+    stated = _number(request, "upload-length")
+    if stated is not None:
+        upload = _length_stated(uploading, upload, stated)
+    if (
+        upload.length is not None
+        and body.length is not None
+        and body.offset + body.length > upload.length
+    ):
+        raise TusError(413, "upload: more bytes than its length", "E413")
+    return upload
+
+
+def _length_stated(uploading: Uploading, upload: Upload, stated: int) -> Upload:
+    if upload.length is not None and upload.length != stated:
+        raise TusError(400, "upload: its length is another")
+    if upload.length is None:
+        if stated > LENGTH_MAX or stated < upload.offset:
+            raise TusError(413, f"upload: expected {upload.offset} to {LENGTH_MAX} bytes", "E413")
+        uploading.doors.set_length(upload.id, upload.epoch, stated)
+    return uploading.mine(upload.id, upload.officer)
+
+
+async def _append(request: Request, uploading: Uploading, upload: Upload, body: Body) -> Upload:
+    """Take the body, segment by segment.
+
+    What must be checked as a whole (a checksum, a length that is not stated) is acknowledged at
+    the end only; everything else as soon as it is durable.
+    """
+    at_once = body.checksum is None and body.length is not None
+    state = None if body.checksum is None else ALGORITHMS[body.checksum[0]]()
+    stored, waiting = upload, bytearray()
+    try:
+        async for chunk in _chunks(request):
+            if state is not None:
+                state.update(chunk)
+            waiting += chunk
+            _insist_fits(stored, len(waiting))
+            if len(waiting) >= SEGMENT_BYTES:
+                stored = await run_in_threadpool(
+                    uploading.store, stored, bytes(waiting), acknowledge=at_once
+                )
+                waiting.clear()
+    except (ClientDisconnect, TimeoutError):
+        if at_once:
+            await run_in_threadpool(uploading.store, stored, bytes(waiting))
+        raise TusError(408, "upload: the line was cut; go on from the offset", "E408") from None
+    if body.checksum is not None and state is not None and state.digest() != body.checksum[1]:
+        raise TusError(460, "upload: the checksum is another; nothing of this body is kept", "E460")
+    return await run_in_threadpool(_completed, uploading, stored, bytes(waiting))
+
+
+def _completed(uploading: Uploading, upload: Upload, last: bytes) -> Upload:
+    """The upload with the last bytes of a body, acknowledged; taken in, if it is whole."""
+    stored = uploading.acknowledge(uploading.store(upload, last, acknowledge=False))
+    if stored.state is UploadState.OPEN and stored.offset == stored.length:
+        return _finished(uploading, stored)
+    return stored
+
+
+def _finished(uploading: Uploading, upload: Upload) -> Upload:
+    try:
+        return uploading.finish(upload)
+    except UnavailableError:
+        return upload  # every byte is durable; the worker takes it in when it can
+
+
+def _insist_fits(upload: Upload, more: int) -> None:
+    if upload.offset + more > (LENGTH_MAX if upload.length is None else upload.length):
+        raise TusError(413, "upload: more bytes than its length", "E413")
+
+
+async def _chunks(request: Request) -> Any:  # noqa: ANN401 - an asynchronous iterator
+    stream = request.stream().__aiter__()
+    while True:
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            return
+        yield chunk
+
+
+def _body(request: Request, offset: int) -> Body:
+    header = request.headers.get("upload-checksum")
+    checksum = None
+    if header is not None:
+        name, _, encoded = header.partition(" ")
+        if name not in ALGORITHMS:
+            raise TusError(400, f"upload: expected a checksum by {', '.join(ALGORITHMS)}")
+        try:
+            checksum = (name, base64.b64decode(encoded, validate=True))
+        except binascii.Error:
+            raise TusError(400, "upload: expected a checksum in base64") from None
+    return Body(offset, checksum, _number(request, "content-length"))
+
+
+def _metadata(header: str) -> dict[str, str]:
+    if len(header) > METADATA_BYTES_MAX:
+        raise MalformedError(
+            f"upload: expected Upload-Metadata of at most {METADATA_BYTES_MAX} bytes"
+        )
+    found: dict[str, str] = {}
+    for pair in (each.strip() for each in header.split(",") if each.strip()):
+        name, _, encoded = pair.partition(" ")
+        try:
+            value = base64.b64decode(encoded, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            raise MalformedError("upload: expected Upload-Metadata in base64 of UTF-8") from None
+        if name in found or "\0" in value:
+            raise MalformedError("upload: expected each name of Upload-Metadata once, without NUL")
+        found[name] = value
+    return found
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.headers.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:  # noqa: PLR2004 - 64 bits
+        raise TusError(400, f"upload: expected a number in {name}")
+    return int(text)
+
+
+def _insist_version(request: Request) -> None:
+    if request.headers.get("tus-resumable") != VERSION:
+        raise TusError(412, f"upload: expected Tus-Resumable: {VERSION}", "E412")
+
+
+def _expires(upload: Upload) -> dict[str, str]:
+    if upload.state is UploadState.DONE:
+        return {}
+    return {"Upload-Expires": format_datetime(upload.expires_at, usegmt=True)}
+
+
+def _answer(status: int, headers: dict[str, str]) -> Response:
+    return Response(status_code=status, headers={"Tus-Resumable": VERSION, **headers})
+
+
+def _uploading(request: Request) -> Uploading:
+    found: Uploading = request.app.state.uploading
+    return found
+
+
+def _outcome(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

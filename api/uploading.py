@@ -1,0 +1,369 @@
+"""Uploads: sealed segment by segment as bytes arrive, and taken in when the last one has.
+
+A segment is an age stream of its own under the upload's key and a fresh nonce, so nothing is ever
+sealed twice under one. The record is told after the segment is durable, and only if nobody
+else has taken the upload over meanwhile.
+"""
+
+import json
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Protocol
+
+from api import cooperation, ledger
+from api.cli.asserted import Statement, kind_named, statement
+from api.cli.receipts import receipt_fields
+from api.wiring import Instance
+from evidence_store.age import stream
+from evidence_store.cooperation.registry import OfficerRole
+from evidence_store.desk import Desk
+from evidence_store.digest import Digest
+from evidence_store.doors import DoorStore, Upload, UploadState
+from evidence_store.errors import (
+    ConflictError,
+    EvidenceError,
+    MalformedError,
+    NotFoundError,
+    UnavailableError,
+)
+from evidence_store.identifiers import CaseId, PersonCode
+from evidence_store.intake import Arrival, Intake, Registered, source_key
+from evidence_store.kinds import EvidenceKind, kind_of
+from ingest.arriving import Arriving
+from ingest.extraction.supervisor import Extractor
+
+LIFE = timedelta(days=7)
+LENGTH_MAX = 2**40
+METADATA_NAMES = frozenset(
+    {
+        "filename",
+        "filetype",
+        "path",
+        "case",
+        "kind",
+        "sha256",
+        "collected_by",
+        "collected_at",
+        "method",
+        "place",
+        "source",
+        "title",
+    }
+)
+UPLOADERS = (
+    OfficerRole.INVESTIGATOR,
+    OfficerRole.CUSTODIAN,
+    OfficerRole.EXAMINER,
+    OfficerRole.PROSECUTOR,
+)
+FILE_KEY_BYTES = 16
+
+
+class Segments(Protocol):
+    """Where sealed segments lie. See `storage.uploads.segments.UploadFolder`."""
+
+    def write(self, upload_id: str, epoch: int, at: int, content: bytes | memoryview) -> None:
+        """Write at a place of an epoch's file, durably."""
+        ...
+
+    def read(self, upload_id: str, epoch: int, offset: int, length: int) -> Iterator[bytes]:
+        """Read from a place of an epoch's file."""
+        ...
+
+    def remove(self, upload_id: str) -> None:
+        """Let go of an upload's bytes."""
+        ...
+
+
+class FencedError(ConflictError):
+    """Another request writes to this upload now."""
+
+    code = "E409"
+
+
+class GoneError(NotFoundError):
+    """The upload was ended or has expired."""
+
+    code = "E410"
+    status = 410
+
+
+@dataclass(slots=True)
+class Uploading:
+    """Uploads of one instance."""
+
+    instance: Instance
+    segments: Segments
+    extractor: Extractor
+    _finishing: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def doors(self) -> DoorStore:
+        """Where uploads are recorded."""
+        return self.instance.doors
+
+    def create(
+        self,
+        desk: Desk,
+        length: int | None,
+        metadata: Mapping[str, str],
+        *,
+        partial: bool = False,
+        parts_of: Sequence[str] = (),
+    ) -> Upload:
+        """Begin an upload. What is asserted is checked now, before a byte is sent.
+
+        Raises:
+            MalformedError: if something asserted is missing or wrong.
+            NotFoundError: if the officer knows no such case.
+            OutOfOrderError: if the officer may not upload.
+        """
+        if length is not None and not 0 <= length <= LENGTH_MAX:
+            raise MalformedError(f"upload: expected a length of at most {LENGTH_MAX} bytes")
+        if not partial:
+            self._insist_takeable(desk, metadata)
+        now = self.instance.clock.now()
+        file_key = self.instance.random(FILE_KEY_BYTES)
+        upload = Upload(
+            id=secrets.token_hex(16),
+            officer=desk.officer,
+            length=length,
+            offset=0,
+            epoch=1,
+            state=UploadState.PARTIAL if partial else UploadState.OPEN,
+            metadata={**metadata, **({"concat": " ".join(parts_of)} if parts_of else {})},
+            parts=(),
+            header=self.instance.keyring.wrap(file_key),
+            created_at=now,
+            expires_at=now + LIFE,
+        )
+        self.doors.add_upload(upload)
+        return upload
+
+    def mine(self, upload_id: str, officer: PersonCode) -> Upload:
+        """An officer's upload.
+
+        Raises:
+            NotFoundError: if there is none.
+            GoneError: if it was ended or has expired.
+        """
+        found = self.doors.upload(upload_id) if len(upload_id) == 32 else None  # noqa: PLR2004 - hexadecimal
+        if found is None or found.officer != officer:
+            raise NotFoundError("there is no such upload")
+        is_over = (
+            found.expires_at <= self.instance.clock.now() and found.state is not UploadState.DONE
+        )
+        if found.state is UploadState.ENDED or is_over:
+            raise GoneError("upload: it was ended, or its time is over")
+        return found
+
+    def take_over(self, upload: Upload) -> Upload:
+        """The upload, with everybody who wrote to it before fenced off.
+
+        Raises:
+            NotFoundError: if it is gone meanwhile.
+        """
+        found = self.doors.take_over(upload.id)
+        if found is None:
+            raise NotFoundError("there is no such upload")
+        return found
+
+    def store(self, upload: Upload, content: bytes, *, acknowledge: bool = True) -> Upload:
+        """Make bytes durable behind those there are. Unless told to, they are not acknowledged yet.
+
+        Raises:
+            FencedError: if another request has taken over; nothing is acknowledged.
+            NoSpaceError, StoreUnavailableError, CatalogBusyError: nothing is acknowledged.
+        """
+        if not content:
+            return upload
+        file_key = self.instance.keyring.unwrap(upload.header)
+        nonce = self.instance.random(stream.NONCE_BYTES)
+        out = memoryview(bytearray(stream.sealed_size(len(content))))
+        out[: len(nonce)] = nonce
+        sealer = stream.Sealer(file_key, nonce)
+        sealer.seal_into(memoryview(content), out[len(nonce) :], final=True)
+        own = (stream.sealed_size(size) for epoch, size in upload.parts if epoch == upload.epoch)
+        self.segments.write(upload.id, upload.epoch, sum(own), out)
+        moved = _moved(upload, len(content))
+        return self.acknowledge(moved) if acknowledge else moved
+
+    def acknowledge(self, upload: Upload) -> Upload:
+        """Tell the record what is durable.
+
+        Raises:
+            FencedError: if another request has taken over.
+        """
+        until = self.instance.clock.now() + LIFE
+        if not self.doors.advance(
+            upload.id, upload.epoch, offset=upload.offset, parts=upload.parts, until=until
+        ):
+            raise FencedError("upload: another request goes on with it")
+        return upload
+
+    def whole(self, upload: Upload, length: int) -> Upload:
+        """An upload that is made of parts, with the bytes of all of them.
+
+        Raises:
+            FencedError: if another request has taken over.
+        """
+        return self.acknowledge(replace(upload, offset=length))
+
+    def finish(self, upload: Upload) -> Upload:
+        """Take in an upload that is whole, once; what became of it stands in its record.
+
+        Raises:
+            UnavailableError: something did not answer; it is tried again later.
+        """
+        self.doors.end_upload(
+            upload.id, before=UploadState.OPEN, after=UploadState.WHOLE, outcome=None
+        )
+        with self._finishing:  # one at a time: memory is bounded, and nobody takes it in twice
+            found = self.doors.upload(upload.id)
+            if found is None or found.state is not UploadState.WHOLE:
+                return found or upload
+            try:
+                outcome, state = self._taken_in(found), UploadState.DONE
+            except UnavailableError:
+                raise
+            except EvidenceError as error:
+                outcome = json.dumps({"error": {"code": error.code, "message": str(error)}})
+                state = UploadState.FAILED
+            self.doors.end_upload(found.id, before=UploadState.WHOLE, after=state, outcome=outcome)
+            if state is UploadState.DONE:
+                for each in (found.id, *found.metadata.get("concat", "").split()):
+                    self.segments.remove(each)
+        ended = self.doors.upload(upload.id)
+        return ended or upload
+
+    def take_in_waiting(self) -> int:
+        """Take in uploads that are whole and were cut off before; returns how many.
+
+        Raises:
+            UnavailableError: something does not answer still.
+        """
+        found = self.doors.uploads_in(UploadState.WHOLE)
+        for upload in found:
+            self.finish(upload)
+        return len(found)
+
+    def terminate(self, upload: Upload) -> None:
+        """End an upload that is not finished, and let go of its bytes.
+
+        Raises:
+            ConflictError: if it is finished.
+        """
+        for state in (UploadState.OPEN, UploadState.PARTIAL, UploadState.FAILED):
+            if self.doors.end_upload(
+                upload.id, before=state, after=UploadState.ENDED, outcome=None
+            ):
+                self.segments.remove(upload.id)
+                return
+        raise ConflictError("upload: it is finished, and stays")
+
+    def expire(self) -> int:
+        """Let go of uploads whose time is over; returns how many."""
+        found = self.doors.expired(self.instance.clock.now())
+        for upload in found:
+            if self.doors.end_upload(
+                upload.id, before=upload.state, after=UploadState.ENDED, outcome="expired"
+            ):
+                self.segments.remove(upload.id)
+        return len(found)
+
+    def plaintext(self, upload: Upload) -> Iterator[bytes]:
+        """The bytes of an upload, in order, each segment authenticated.
+
+        Raises:
+            FixityError: if a segment was altered.
+            NotFoundError, StoreUnavailableError: if they cannot be read.
+        """
+        for each in upload.metadata.get("concat", "").split():
+            part = self.doors.upload(each)
+            if part is None:
+                raise NotFoundError("upload: a part of it is gone")
+            yield from self.plaintext(part)
+        file_key = self.instance.keyring.unwrap(upload.header)
+        at: dict[int, int] = {}
+        for epoch, length in upload.parts:
+            start, size = at.get(epoch, 0), stream.sealed_size(length)
+            sealed = self.segments.read(upload.id, epoch, start, size)
+            yield from stream.opened(sealed, file_key)
+            at[epoch] = start + size
+
+    def _taken_in(self, upload: Upload) -> str:
+        desk = cooperation.desk(self.instance, str(upload.officer))
+        said = upload.metadata
+        case_id = CaseId.parse(said["case"])
+        name = said["filename"].encode("utf-8", "surrogateescape")
+        arriving = Arriving(self.instance.vault, self.extractor)
+        content = arriving.take(self.plaintext(upload), name, upload.offset)
+        try:
+            asserted = _statement(desk, said).asserted(self.instance.catalog)
+            if "kind" not in said:
+                asserted = replace(asserted, kind=kind_of(content.media_type))
+            origin = f"upload:{upload.officer}:{said.get('path', said['filename'])}".encode()
+            arrival = Arrival(
+                content=content,
+                source_name=name,
+                source_key=source_key(case_id, origin, content.fingerprint.sha256),
+                asserted=asserted,
+                stated=Digest.sha256_hex(said["sha256"]) if "sha256" in said else None,
+            )
+            intake = Intake(self.instance.catalog, self.instance.vault, desk.recorder, case_id)
+            (registered,) = intake.register([arrival])
+        finally:
+            content.sealing.writer.abort()  # of no effect on what was committed
+        return self._outcome(registered)
+
+    def _outcome(self, registered: Registered) -> str:
+        waits = ledger.settle(self.instance)
+        found = registered.arrival.content.fingerprint
+        receipt = receipt_fields(ledger.receipts(self.instance, registered.ern)[-1])
+        return json.dumps(
+            {
+                "ern": str(registered.ern),
+                "status": registered.status.value,
+                "sha256": found.sha256.hex,
+                "blake3": found.blake3.hex,
+                "size_bytes": found.size_bytes,
+                "media_type": registered.arrival.content.media_type,
+                "receipt": {**receipt, **({} if waits is None else {"waits_for": waits})},
+            }
+        )
+
+    def _insist_takeable(self, desk: Desk, metadata: Mapping[str, str]) -> None:
+        if unknown := set(metadata) - METADATA_NAMES:
+            raise MalformedError(f"upload: not known: {', '.join(sorted(unknown))[:200]}")
+        for name in ("filename", "case"):
+            if not metadata.get(name):
+                raise MalformedError(f"upload: expected {name} in Upload-Metadata")
+        _statement(desk, metadata)
+        if "sha256" in metadata:
+            Digest.sha256_hex(metadata["sha256"])
+        with self.instance.catalog.read() as reader:
+            desk.insist(reader, UPLOADERS)
+            case_id = CaseId.parse(metadata["case"])
+            if case_id not in reader.dossiers.cases_of(desk.officer, desk.now):
+                raise NotFoundError(f"there is no case {case_id}")
+
+
+def _statement(desk: Desk, said: Mapping[str, str]) -> Statement:
+    kind = kind_named(said["kind"]) if "kind" in said else EvidenceKind.DOCUMENT
+    return statement(
+        kind=kind,
+        now=desk.now,
+        collected_by=said.get("collected_by", "unknown"),
+        collected_at=said.get("collected_at", "unknown"),
+        method=said.get("method", "unknown"),
+        place=said.get("place", "unknown"),
+        source=said.get("source", "unknown"),
+        title=said.get("title"),
+    )
+
+
+def _moved(upload: Upload, more: int) -> Upload:
+    return replace(upload, offset=upload.offset + more, parts=(*upload.parts, (upload.epoch, more)))

@@ -1,0 +1,151 @@
+"""What the doors keep: tokens, uploads under way, answers given, leases. None of it is evidence.
+
+`tests/contract` holds every `DoorStore` to this. Sign-in has a store of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from evidence_store.identifiers import PersonCode
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A personal access token: whose, for what, until when. The token itself is nowhere."""
+
+    id: str
+    digest: bytes = field(repr=False)
+    officer: PersonCode
+    name: str
+    scopes: frozenset[str]
+    created_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None = None
+
+
+class UploadState(StrEnum):
+    """How far an upload has come."""
+
+    OPEN = "open"
+    WHOLE = "whole"  # every byte is there; it is being taken in
+    DONE = "done"
+    FAILED = "failed"  # what arrived is kept until it expires
+    PARTIAL = "partial"  # a part of another (tus concatenation)
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload. `parts` are its segments: by whom (an epoch) and how many bytes were sealed."""
+
+    id: str
+    officer: PersonCode
+    length: int | None
+    offset: int
+    epoch: int
+    state: UploadState
+    metadata: Mapping[str, str]
+    parts: tuple[tuple[int, int], ...]
+    header: bytes = field(repr=False)
+    created_at: datetime
+    expires_at: datetime
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a request was answered; nothing yet, while it is being done."""
+
+    fingerprint: bytes
+    status: int | None
+    body: str | None
+
+
+class DoorStore(Protocol):
+    """Each call is a transaction of its own: durable when it returns, nothing when it raises.
+
+    Raises, all of them: CatalogBusyError, NoSpaceError.
+    """
+
+    def add_token(self, token: Token) -> None:
+        """Enter a token."""
+        ...
+
+    def token(self, digest: bytes) -> Token | None:
+        """The token of this digest."""
+        ...
+
+    def tokens(self, officer: PersonCode) -> Sequence[Token]:
+        """An officer's tokens."""
+        ...
+
+    def end_token(self, officer: PersonCode, token_id: str, at: datetime) -> bool:
+        """End a token of an officer's; whether there was one."""
+        ...
+
+    def add_upload(self, upload: Upload) -> None:
+        """Enter an upload."""
+        ...
+
+    def upload(self, upload_id: str) -> Upload | None:
+        """The upload of this identifier."""
+        ...
+
+    def take_over(self, upload_id: str) -> Upload | None:
+        """The upload under a new epoch: whoever wrote before is fenced off from now on."""
+        ...
+
+    def advance(
+        self,
+        upload_id: str,
+        epoch: int,
+        *,
+        offset: int,
+        parts: Sequence[tuple[int, int]],
+        until: datetime,
+    ) -> bool:
+        """Acknowledge bytes that are durable; False if somebody else has taken over."""
+        ...
+
+    def set_length(self, upload_id: str, epoch: int, length: int) -> bool:
+        """State the length that was deferred; False if somebody else has taken over."""
+        ...
+
+    def end_upload(
+        self, upload_id: str, *, before: UploadState, after: UploadState, outcome: str | None
+    ) -> bool:
+        """Move an upload on; False if it was not in the state `before`."""
+        ...
+
+    def uploads_in(self, state: UploadState, *, limit: int = 100) -> Sequence[Upload]:
+        """Uploads in a state."""
+        ...
+
+    def expired(self, now: datetime, *, limit: int = 100) -> Sequence[Upload]:
+        """Uploads whose time is over and which are not done."""
+        ...
+
+    def begin_answer(
+        self, officer: PersonCode, key: str, fingerprint: bytes, now: datetime
+    ) -> Answered | None:
+        """Claim a key; None if it is ours now, else what was answered under it."""
+        ...
+
+    def keep_answer(self, officer: PersonCode, key: str, status: int, body: str) -> None:
+        """Keep what a request was answered."""
+        ...
+
+    def drop_answer(self, officer: PersonCode, key: str) -> None:
+        """Let go of a key whose request failed, so that it can be tried again."""
+        ...
+
+    def lease(self, name: str, holder: str, now: datetime, until: datetime) -> bool:
+        """Take or keep a lease; False if another holder has it."""
+        ...
+
+    def release(self, name: str, holder: str, done_at: datetime) -> None:
+        """Let go of a lease."""
+        ...

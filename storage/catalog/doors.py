@@ -1,0 +1,249 @@
+"""The doors' rows, each verb in a transaction of its own."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from sqlalchemy import Engine, delete, select, update
+
+from evidence_store.doors import Answered, Token, Upload, UploadState
+from evidence_store.identifiers import PersonCode
+from storage.catalog.door_tables import IdempotencyRow, LeaseRow, TokenRow, UploadRow
+from storage.catalog.engine import reading, writing
+from storage.catalog.ordering import person_code_of, person_key
+from storage.catalog.queries import Queries
+from storage.catalog.spelling import Columns, Found
+from storage.catalog.tables import table_of
+
+TOKEN = table_of(TokenRow)
+UPLOAD = table_of(UploadRow)
+IDEMPOTENCY = table_of(IdempotencyRow)
+LEASE = table_of(LeaseRow)
+_UNFINISHED = (UploadState.OPEN, UploadState.FAILED, UploadState.PARTIAL)
+
+
+class SqlDoorStore:
+    """Implements `evidence_store.doors.DoorStore`. Safe to use from several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add_token(self, token: Token) -> None:
+        """See `DoorStore.add_token`."""
+        row: Columns = {
+            "digest": token.digest,
+            "id": token.id,
+            "officer": person_key(token.officer),
+            "name": token.name,
+            "scopes": " ".join(sorted(token.scopes)),
+            "created_at": token.created_at,
+            "expires_at": token.expires_at,
+        }
+        with self._writing() as queries:
+            queries.insert(TOKEN, [row])
+
+    def token(self, digest: bytes) -> Token | None:
+        """See `DoorStore.token`."""
+        with self._reading() as queries:
+            found = queries.all(select(TOKEN).where(TOKEN.c.digest == digest), _token)
+        return found[0] if found else None
+
+    def tokens(self, officer: PersonCode) -> Sequence[Token]:
+        """See `DoorStore.tokens`."""
+        query = select(TOKEN).where(TOKEN.c.officer == person_key(officer)).order_by(TOKEN.c.id)
+        with self._reading() as queries:
+            return queries.all(query, _token)
+
+    def end_token(self, officer: PersonCode, token_id: str, at: datetime) -> bool:
+        """See `DoorStore.end_token`."""
+        query = update(TOKEN).where(TOKEN.c.id == token_id, TOKEN.c.officer == person_key(officer))
+        with self._writing() as queries:
+            return queries.run(query.values(ended_at=at)) == 1
+
+    def add_upload(self, upload: Upload) -> None:
+        """See `DoorStore.add_upload`."""
+        row: Columns = {
+            "id": upload.id,
+            "officer": person_key(upload.officer),
+            "length": upload.length,
+            "offset": upload.offset,
+            "epoch": upload.epoch,
+            "state": upload.state.value,
+            "metadata_text": json.dumps(dict(upload.metadata), ensure_ascii=False),
+            "parts": _spelled(upload.parts),
+            "header": upload.header,
+            "created_at": upload.created_at,
+            "expires_at": upload.expires_at,
+            "outcome": upload.outcome,
+        }
+        with self._writing() as queries:
+            queries.insert(UPLOAD, [row])
+
+    def upload(self, upload_id: str) -> Upload | None:
+        """See `DoorStore.upload`."""
+        with self._reading() as queries:
+            found = queries.all(select(UPLOAD).where(UPLOAD.c.id == upload_id), _upload)
+        return found[0] if found else None
+
+    def take_over(self, upload_id: str) -> Upload | None:
+        """See `DoorStore.take_over`."""
+        with self._writing() as queries:
+            query = update(UPLOAD).where(UPLOAD.c.id == upload_id)
+            queries.run(query.values(epoch=UPLOAD.c.epoch + 1))
+            found = queries.all(select(UPLOAD).where(UPLOAD.c.id == upload_id), _upload)
+        return found[0] if found else None
+
+    def advance(
+        self,
+        upload_id: str,
+        epoch: int,
+        *,
+        offset: int,
+        parts: Sequence[tuple[int, int]],
+        until: datetime,
+    ) -> bool:
+        """See `DoorStore.advance`."""
+        query = update(UPLOAD).where(UPLOAD.c.id == upload_id, UPLOAD.c.epoch == epoch)
+        changes = {"offset": offset, "parts": _spelled(parts), "expires_at": until}
+        with self._writing() as queries:
+            return queries.run(query.values(changes)) == 1
+
+    def set_length(self, upload_id: str, epoch: int, length: int) -> bool:
+        """See `DoorStore.set_length`."""
+        query = update(UPLOAD).where(UPLOAD.c.id == upload_id, UPLOAD.c.epoch == epoch)
+        with self._writing() as queries:
+            return queries.run(query.values(length=length)) == 1
+
+    def end_upload(
+        self, upload_id: str, *, before: UploadState, after: UploadState, outcome: str | None
+    ) -> bool:
+        """See `DoorStore.end_upload`."""
+        query = update(UPLOAD).where(UPLOAD.c.id == upload_id, UPLOAD.c.state == before.value)
+        changes = {"state": after.value, "outcome": outcome, "epoch": UPLOAD.c.epoch + 1}
+        with self._writing() as queries:
+            return queries.run(query.values(changes)) == 1
+
+    def uploads_in(self, state: UploadState, *, limit: int = 100) -> Sequence[Upload]:
+        """See `DoorStore.uploads_in`."""
+        query = select(UPLOAD).where(UPLOAD.c.state == state.value).limit(limit)
+        with self._reading() as queries:
+            return queries.all(query, _upload)
+
+    def expired(self, now: datetime, *, limit: int = 100) -> Sequence[Upload]:
+        """See `DoorStore.expired`."""
+        query = select(UPLOAD).where(
+            UPLOAD.c.expires_at < now, UPLOAD.c.state.in_([each.value for each in _UNFINISHED])
+        )
+        with self._reading() as queries:
+            return queries.all(query.limit(limit), _upload)
+
+    def begin_answer(
+        self, officer: PersonCode, key: str, fingerprint: bytes, now: datetime
+    ) -> Answered | None:
+        """See `DoorStore.begin_answer`."""
+        query = select(IDEMPOTENCY).where(
+            IDEMPOTENCY.c.officer == person_key(officer), IDEMPOTENCY.c.key == key
+        )
+        with self._writing() as queries:
+            found = queries.all(
+                query, lambda row: Answered(bytes(row.fingerprint), row.status, row.body)
+            )
+            if found:
+                return found[0]
+            row: Columns = {
+                "officer": person_key(officer),
+                "key": key,
+                "fingerprint": fingerprint,
+                "created_at": now,
+            }
+            queries.insert(IDEMPOTENCY, [row])
+        return None
+
+    def keep_answer(self, officer: PersonCode, key: str, status: int, body: str) -> None:
+        """See `DoorStore.keep_answer`."""
+        query = update(IDEMPOTENCY).where(
+            IDEMPOTENCY.c.officer == person_key(officer), IDEMPOTENCY.c.key == key
+        )
+        with self._writing() as queries:
+            queries.run(query.values(status=status, body=body))
+
+    def drop_answer(self, officer: PersonCode, key: str) -> None:
+        """See `DoorStore.drop_answer`."""
+        query = delete(IDEMPOTENCY).where(
+            IDEMPOTENCY.c.officer == person_key(officer),
+            IDEMPOTENCY.c.key == key,
+            IDEMPOTENCY.c.status.is_(None),
+        )
+        with self._writing() as queries:
+            queries.run(query)
+
+    def lease(self, name: str, holder: str, now: datetime, until: datetime) -> bool:
+        """See `DoorStore.lease`."""
+        query = select(LEASE).where(LEASE.c.name == name)
+        with self._writing() as queries:
+            found = queries.all(query, lambda row: (str(row.holder), row.until))
+            if not found:
+                queries.insert(LEASE, [{"name": name, "holder": holder, "until": until}])
+                return True
+            if found[0][0] != holder and found[0][1] > now:
+                return False
+            change = update(LEASE).where(LEASE.c.name == name)
+            queries.run(change.values(holder=holder, until=until))
+        return True
+
+    def release(self, name: str, holder: str, done_at: datetime) -> None:
+        """See `DoorStore.release`."""
+        query = update(LEASE).where(LEASE.c.name == name, LEASE.c.holder == holder)
+        with self._writing() as queries:
+            queries.run(query.values(until=done_at, done_at=done_at))
+
+    @contextmanager
+    def _reading(self) -> Iterator[Queries]:
+        with reading(self._engine) as connection:
+            yield Queries(connection)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Queries]:
+        with writing(self._engine) as connection:
+            yield Queries(connection)
+
+
+def _token(row: Found) -> Token:
+    return Token(
+        id=row.id,
+        digest=bytes(row.digest),
+        officer=person_code_of(row.officer),
+        name=row.name,
+        scopes=frozenset(row.scopes.split()),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        ended_at=row.ended_at,
+    )
+
+
+def _upload(row: Found) -> Upload:
+    return Upload(
+        id=row.id,
+        officer=person_code_of(row.officer),
+        length=row.length,
+        offset=row.offset,
+        epoch=row.epoch,
+        state=UploadState(row.state),
+        metadata=json.loads(row.metadata_text),
+        parts=_parts(row.parts),
+        header=bytes(row.header),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        outcome=row.outcome,
+    )
+
+
+def _spelled(parts: Sequence[tuple[int, int]]) -> str:
+    return ",".join(f"{epoch}:{length}" for epoch, length in parts)
+
+
+def _parts(text: str) -> tuple[tuple[int, int], ...]:
+    """The inverse of `_spelled`."""
+    pairs = (each.split(":") for each in text.split(",") if each)
+    return tuple((int(epoch), int(length)) for epoch, length in pairs)

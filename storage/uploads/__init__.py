@@ -1,0 +1,1 @@
+"""Uploads under way: sealed segments in files of their own."""
