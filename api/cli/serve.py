@@ -1,6 +1,7 @@
 """`evidence serve` and `evidence token`: the doors over HTTP, and the tokens of programs."""
 
 import logging
+import signal
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -83,7 +84,9 @@ def serve(
             ssl_keyfile=key,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        with suppress(KeyboardInterrupt):  # which it passes on once it has ended: not a failure
+        # It passes both signals on once it has ended in order: that is no failure.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -1,0 +1,265 @@
+"""The server as a process of its own: killed in the middle, asked by clients that we did not write."""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.config import SchemathesisConfig
+from tusclient import client as tus
+
+from api.tokens import SCOPES, make_token
+from evidence_store.identifiers import Ern
+from tests.cooperation import Whole, World
+from tests.doors import instance_at
+
+MEBIBYTE = 1024 * 1024
+TUS = {"Tus-Resumable": "1.0.0"}
+
+
+class Served:
+    """A governed instance, and a server on it that can be killed and started again."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        with closing(instance_at(home)) as instance:
+            world = World(Whole(instance), vault=instance.vault)
+            self.case = str(world.case)
+            now = instance.clock.now()
+            life = timedelta(days=1)
+            self.tokens = {
+                name: make_token(instance.doors, person, "t", SCOPES, now, life)[1]
+                for name, person in world.people.items()
+            }
+        with closing(socket.create_server(("127.0.0.1", 0))) as free:
+            self.port = free.getsockname()[1]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        run = "import sys; from api.cli.main import main; sys.exit(main())"
+        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+            [
+                sys.executable,
+                "-c",
+                run,
+                "--home",
+                str(self.home),
+                "serve",
+                "--port",
+                str(self.port),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=Path(__file__).parents[2],
+        )
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                if httpx2.get(f"{self.address}/ready", timeout=5).status_code == 200:
+                    return
+            except httpx2.TransportError:
+                time.sleep(0.1)
+        raise AssertionError("the server did not come up")
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(30)
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def headers(self, name: str = "prosecutor") -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens[name]}"}
+
+    def outcome(self, path: str) -> dict[str, Any]:
+        answer = httpx2.get(self.address + path, headers=self.headers(), timeout=60)
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def stored(self, ern: str) -> bytes:
+        from api import wiring  # noqa: PLC0415 - of this helper
+
+        with closing(wiring.open_instance(self.home, lambda: b"")) as instance:
+            with instance.catalog.read() as reader:
+                (version,) = reader.versions(Ern.parse(ern))
+                sealed = reader.sealed(version.object_name)
+            return b"".join(instance.vault.open(sealed))
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    server = Served(tmp_path / "home")
+    server.start()
+    yield server
+    if server.process is not None and server.process.poll() is None:
+        server.kill()
+
+
+def said(**metadata: str) -> str:
+    return ",".join(
+        f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in metadata.items()
+    )
+
+
+@contextmanager
+def half_sent(served: Served, path: str, length: int, content: bytes) -> Iterator[None]:
+    """A PATCH of which a part has been sent, on an open line."""
+    with closing(socket.create_connection(("127.0.0.1", served.port))) as line:
+        head = (
+            f"PATCH {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nUpload-Offset: 0\r\n"
+            "Content-Type: application/offset+octet-stream\r\nTus-Resumable: 1.0.0\r\n"
+            f"Authorization: {served.headers()['Authorization']}\r\n\r\n"
+        )
+        line.sendall(head.encode() + content)
+        yield
+
+
+@pytest.mark.slow
+def test_a_server_killed_in_the_middle_of_an_upload_loses_nothing_that_it_acknowledged(
+    served: Served,
+) -> None:
+    content = os.urandom(40 * MEBIBYTE)
+    headers = {**served.headers(), **TUS}
+    made = httpx2.post(
+        f"{served.address}/v1/uploads",
+        headers={
+            **headers,
+            "Upload-Length": str(len(content)),
+            "Upload-Metadata": said(
+                filename="a.bin", case=served.case, sha256=hashlib.sha256(content).hexdigest()
+            ),
+        },
+    )
+    path = made.headers["location"]
+    with half_sent(served, path, len(content), content[: 21 * MEBIBYTE]):
+        until = time.monotonic() + 30
+        while time.monotonic() < until and served.outcome(path)["offset"] == 0:
+            time.sleep(0.05)
+        served.kill()
+    served.start()
+    offset = int(httpx2.head(served.address + path, headers=headers).headers["upload-offset"])
+    assert 0 < offset <= 21 * MEBIBYTE
+    answer = httpx2.patch(
+        served.address + path,
+        headers={
+            **headers,
+            "Upload-Offset": str(offset),
+            "Content-Type": "application/offset+octet-stream",
+        },
+        content=content[offset:],
+        timeout=120,
+    )
+    assert answer.status_code == 204
+    outcome = served.outcome(path)["outcome"]
+    assert outcome["status"] == "ingested"
+    assert served.stored(outcome["ern"]) == content
+    assert served.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_half_open_line_is_taken_over_at_once_and_the_server_answers_meanwhile(
+    served: Served,
+) -> None:
+    headers = {**served.headers(), **TUS}
+    made = httpx2.post(
+        f"{served.address}/v1/uploads",
+        headers={
+            **headers,
+            "Upload-Length": "10",
+            "Upload-Metadata": said(filename="a", case=served.case),
+        },
+    )
+    path = made.headers["location"]
+    with half_sent(served, path, 10, b"12345"):
+        started = time.monotonic()
+        assert httpx2.get(f"{served.address}/health").status_code == 200
+        assert httpx2.head(served.address + path, headers=headers).headers["upload-offset"] == "0"
+        answer = httpx2.patch(
+            served.address + path,
+            headers={
+                **headers,
+                "Upload-Offset": "0",
+                "Content-Type": "application/offset+octet-stream",
+            },
+            content=b"ABCDEFGHIJ",
+        )
+        assert answer.status_code == 204
+        assert time.monotonic() - started < 10
+    assert served.stored(served.outcome(path)["outcome"]["ern"]) == b"ABCDEFGHIJ"
+
+
+@pytest.mark.slow
+def test_tuspy_which_we_did_not_write_uploads_and_resumes(served: Served) -> None:
+    content = os.urandom(3 * MEBIBYTE + 17)
+    client = tus.TusClient(f"{served.address}/v1/uploads", headers=served.headers())
+    metadata = {"filename": "video.bin", "case": served.case}
+    first = client.uploader(
+        file_stream=io.BytesIO(content),
+        chunk_size=MEBIBYTE,
+        metadata=metadata,
+        upload_checksum=True,
+    )
+    first.upload_chunk()
+    again = client.uploader(
+        file_stream=io.BytesIO(content), chunk_size=MEBIBYTE, url=first.url, metadata=metadata
+    )
+    assert again.get_offset() == MEBIBYTE
+    again.upload()
+    path = "/v1/uploads/" + str(first.url).rpartition("/")[2]
+    assert served.stored(served.outcome(path)["outcome"]["ern"]) == content
+
+
+@pytest.mark.slow
+def test_no_request_that_the_openapi_allows_makes_the_server_fail(served: Served) -> None:
+    answer = httpx2.get(f"{served.address}/v1/openapi.json")
+    document = answer.json()
+    document["paths"].pop("/v1/uploads/{identifier}")  # the protocol's own tests are better
+    schema = schemathesis.openapi.from_dict(document, config=SchemathesisConfig())
+    schema.config.update(base_url=served.address)
+    seen: Counter[int] = Counter()
+    for name in (None, "prosecutor", "b-central", "registrar"):
+        headers = {} if name is None else served.headers(name)
+        for operation in schema.get_all_operations():
+            _examine(operation.ok().as_strategy(), headers, served.address, seen)
+    assert seen[401]
+    assert seen[200]
+
+
+def _examine(strategy: Any, headers: dict[str, str], address: str, seen: "Counter[int]") -> None:
+    """Requests of one kind, by one caller: never a failure, and every refusal a problem."""
+
+    @settings(max_examples=4, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=strategy)
+    def check(case: Any) -> None:
+        response = case.call(base_url=address, headers=headers)
+        seen[response.status_code] += 1
+        assert response.status_code < 500, (case.method, case.path, response.text)
+        declared = case.operation.definition.raw["responses"]
+        assert str(response.status_code) in declared, (case.method, case.path, response.text)
+        if response.status_code >= 400:
+            assert json.loads(response.text)["code"]
+
+    check()
