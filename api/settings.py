@@ -21,7 +21,10 @@ PREFIX = "EVIDENCE_"
 HOME_VARIABLE = "EVIDENCE_HOME"  # where the rest is; the command line reads it itself
 OFFICER_VARIABLE = "EVIDENCE_OFFICER"  # who acts; likewise
 EXERCISE_NOW_VARIABLE = "EVIDENCE_EXERCISE_NOW"  # the time in an exercise, set by who leads it
-OTHER_VARIABLES = frozenset({HOME_VARIABLE, OFFICER_VARIABLE, EXERCISE_NOW_VARIABLE})
+TOKEN_VARIABLE = "EVIDENCE_TOKEN"  # noqa: S105 - the name of where a sender's token is
+OTHER_VARIABLES = frozenset(
+    {HOME_VARIABLE, OFFICER_VARIABLE, EXERCISE_NOW_VARIABLE, TOKEN_VARIABLE}
+)
 FILE_NAME = "settings.toml"
 
 

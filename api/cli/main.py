@@ -29,6 +29,7 @@ from api.cli import (
     log,
     packages,
     protection,
+    push,
     registry,
     request,
     scenario,
@@ -100,6 +101,7 @@ access.add_to(app)
 protection.add_to(app)
 scenario.add_to(app)
 serve.add_to(app)
+push.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> int:

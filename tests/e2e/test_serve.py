@@ -22,6 +22,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.config import SchemathesisConfig
+from schemathesis.core.result import Ok
 from tusclient import client as tus
 
 from api.tokens import SCOPES, make_token
@@ -222,7 +223,7 @@ def test_tuspy_which_we_did_not_write_uploads_and_resumes(served: Served) -> Non
         metadata=metadata,
         upload_checksum=True,
     )
-    first.upload_chunk()
+    first.upload_chunk()  # type: ignore[no-untyped-call] # the library has no types
     again = client.uploader(
         file_stream=io.BytesIO(content), chunk_size=MEBIBYTE, url=first.url, metadata=metadata
     )
@@ -243,6 +244,7 @@ def test_no_request_that_the_openapi_allows_makes_the_server_fail(served: Served
     for name in (None, "prosecutor", "b-central", "registrar"):
         headers = {} if name is None else served.headers(name)
         for operation in schema.get_all_operations():
+            assert isinstance(operation, Ok)
             _examine(operation.ok().as_strategy(), headers, served.address, seen)
     assert seen[401]
     assert seen[200]
@@ -263,3 +265,46 @@ def _examine(strategy: Any, headers: dict[str, str], address: str, seen: "Counte
             assert json.loads(response.text)["code"]
 
     check()
+
+
+@pytest.mark.slow
+def test_push_goes_on_after_it_was_killed_and_sends_nothing_twice(
+    served: Served, tmp_path: Path
+) -> None:
+    folder = tmp_path / "field"
+    folder.mkdir()
+    contents = {"a.bin": os.urandom(30 * MEBIBYTE), "b.txt": b"note"}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    first = _push(served, folder)
+    until = time.monotonic() + 30
+    while time.monotonic() < until and not _progress(served):
+        time.sleep(0.02)
+    first.kill()
+    first.communicate(timeout=30)
+    again = _push(served, folder)
+    out, _ = again.communicate(timeout=120)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert again.returncode == 0
+    for row in rows:
+        assert served.stored(row["ern"]) == contents[row["path"].rpartition("/")[2]]
+    third = _push(served, folder)
+    out, _ = third.communicate(timeout=120)
+    assert [json.loads(line)["ern"] for line in out.splitlines()] == [row["ern"] for row in rows]
+
+
+def _push(served: Served, folder: Path) -> "subprocess.Popen[str]":
+    run = "import sys; from api.cli.main import main; sys.exit(main())"
+    arguments = ["push", str(folder), "--to", served.address, "--case", served.case, "--json"]
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and code
+        [sys.executable, "-c", run, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "EVIDENCE_TOKEN": served.tokens["prosecutor"]},
+        cwd=Path(__file__).parents[2],
+    )
+
+
+def _progress(served: Served) -> bool:
+    folder = served.home / "uploads"
+    return folder.exists() and any(each.stat().st_size > MEBIBYTE for each in folder.iterdir())
