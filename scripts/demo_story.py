@@ -324,11 +324,42 @@ def attacked() -> None:
 def cooperated() -> None:
     """Three States, played by the real commands on an instance of their own."""
     tell("Three States cooperate: a grant, refusals, onward sharing, a revocation (an exercise).")
-    command = [str(EVIDENCE), "--text", "scenario", "run", "three-states"]
+    played = DEMO / "played"
+    played.mkdir()
+    command = [str(EVIDENCE), "--text", "scenario", "run", "three-states", "--keep", str(played)]
     print("$ evidence scenario run three-states", flush=True)
     done = subprocess.run(command, cwd=DEMO, check=False)
     if done.returncode:
         sys.exit(f"demo: expected exit code 0, found {done.returncode}")
+
+
+def served() -> None:
+    """The instance that was played on, over HTTP, until somebody interrupts it."""
+    tell("Its HTTP API is served until you press Ctrl-C.")
+    home = ["--home", str(DEMO / "played" / "home")]
+    made = subprocess.run(
+        [
+            str(EVIDENCE),
+            *home,
+            "--json",
+            "token",
+            "make",
+            "demo",
+            "--scope",
+            "read",
+            "--officer",
+            "OFF-0003",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    token = json.loads(made.stdout)["token"]
+    (DEMO / "token").touch(0o600)
+    (DEMO / "token").write_text(f"Authorization: Bearer {token}")
+    print("  curl -H @.demo/token http://127.0.0.1:8470/v1/items")
+    print("  curl http://127.0.0.1:8470/v1/log/checkpoint", flush=True)
+    subprocess.run([str(EVIDENCE), *home, "serve", "--port", "8470"], check=False)
 
 
 if __name__ == "__main__":
