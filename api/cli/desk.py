@@ -28,12 +28,14 @@ ReasonOption = Annotated[str, typer.Option(help="Why; can be withheld from the l
 
 
 def at_desk(context: typer.Context, officer: str) -> tuple[Shared, Instance, Desk]:
-    """The run, the instance and the officer's desk.
+    """The run, the instance and the officer's desk; not with rules that are not as they must be.
 
     Raises:
+        SettingsError: if the rules have a mistake.
         NotFoundError: if there is no such officer.
     """
     here = shared(context)
+    cooperation.policy()
     instance = here.instance()
     return here, instance, cooperation.desk(instance, officer)
 

@@ -11,11 +11,12 @@ from typing import Annotated
 
 import typer
 
-from api import wiring
+from api import cooperation, wiring
 from api.cli.context import shared
 from api.cli.exits import Exit, exit_of, worst
 from api.cli.output import Json
 from api.wiring import Instance
+from evidence_store.cooperation.kind import kinds
 from evidence_store.errors import EvidenceError
 from evidence_store.reconciliation import Discrepancy, reconcile
 
@@ -142,6 +143,11 @@ def _clock_is_synchronised() -> bool:
     return bool(adjtimex(ctypes.create_string_buffer(512)) != CLOCK_UNSYNCHRONISED)
 
 
+def _rules(_: Instance) -> Finding:
+    policy = cooperation.policy()
+    return Finding(OK, f"{len(policy.rules)} rules, {len(kinds())} kinds of assistance")
+
+
 def _unfinished(instance: Instance) -> Finding:
     count = len(instance.objects.unfinished(before=instance.clock.now()))
     if count:
@@ -176,6 +182,7 @@ CHECKS: dict[str, Callable[[Instance], Finding]] = {
     "isolation": _isolation,
     "space": _space,
     "clock": _clock,
+    "rules": _rules,
     "unfinished writes": _unfinished,
     "orphans": _reconciled(Discrepancy.ORPHAN),
     "missing objects": _reconciled(Discrepancy.MISSING),

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from fastapi import FastAPI
 
+from api import cooperation
 from api.cli.context import shared
 from api.cli.desk import OfficerOption, at_desk
 from api.cli.output import Json
@@ -51,6 +52,7 @@ def serve(
     here = shared(context)
     if (certificate is None) != (key is None):
         raise MalformedError("serve: expected a certificate and its key, or neither")
+    cooperation.policy()  # with a mistake in the rules nothing is served
     extractor = here.extractor()
     instance = here.instance()
     uploading = Uploading(instance, instance.uploads, extractor)

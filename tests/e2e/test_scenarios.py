@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.scenario import scenarios
+from evidence_store.sharing import decision
 from tests.e2e.conftest import Evidence
 
 
@@ -125,3 +126,27 @@ def test_a_catalog_with_cooperation_in_it_is_made_anew_from_the_store(
         "--home", home, "access", "record", "--grant", "XA-GRT-000001", "--officer", "OFF-0004"
     ).records
     assert [each["decision"] for each in record].count("allow") == 2
+
+
+def test_rules_with_a_mistake_let_nothing_start(
+    evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision.shipped.cache_clear()
+    whole = decision._file  # noqa: SLF001 - as if the file that is shipped were another
+
+    def mistaken(name: str) -> str:
+        return whole(name).replace("principal.roles.isEmpty()", "principal.rolls.isEmpty()")
+
+    monkeypatch.setattr(decision, "_file", mistaken)
+    try:
+        for command in (
+            ("access", "list", "--officer", "OFF-0001"),
+            ("grant", "list", "--officer", "OFF-0001"),
+            ("serve", "--port", "0"),
+        ):
+            ran = evidence(*command, code=2)
+            assert json.loads(ran.err)["error"]["code"] == "E110"
+        rules = {each["check"]: each["outcome"] for each in evidence("doctor", code=None).records}
+        assert rules["rules"] == "error"
+    finally:
+        decision.shipped.cache_clear()
