@@ -43,14 +43,16 @@ from evidence_store.sharing.terms import (
 )
 
 
-def desk(instance: Instance, officer: str) -> Desk:
+def desk(instance: Instance, officer: str, chains: Chains | None = None) -> Desk:
     """The officer's desk: acts are signed as the officer's authority.
+
+    `chains` are those that this process has checked before, of this instance.
 
     Raises:
         NotFoundError: if there is no such officer.
         KeyUnavailableError: if the authority has no key here, or it is revoked.
     """
-    code, chains = PersonCode.parse(officer), Chains()
+    code, chains = PersonCode.parse(officer), chains or Chains()
     with instance.catalog.read() as reader:
         authority = Registry(reader, chains).officer(code).authority
     recorder = ledger.recorder(instance, authority)

@@ -265,6 +265,7 @@ def main() -> None:
             "verify",
             "ledger",
             "cooperation",
+            "doors",
             [],
         ],
     )
@@ -278,6 +279,7 @@ def main() -> None:
         "verify",
         "ledger",
         "cooperation",
+        "doors",
     }
     chosen.disk.mkdir(exist_ok=True)
     tmpfs = Path(tempfile.mkdtemp(prefix="evidence-bench-", dir=chosen.tmpfs))
@@ -291,6 +293,7 @@ def main() -> None:
         "random": lambda: small_files(tmpfs, chosen.files, chosen.runs, random_only=True),
         "ledger": lambda: _ledger(disk, chosen.runs, chosen.entries),
         "cooperation": lambda: _cooperation(disk, chosen.entries),
+        "doors": lambda: _doors(tmpfs, chosen.runs, large // 2),
         "verify": lambda: verify(tmpfs, chosen.files // 4, large // 2, chosen.runs),
     }
     print(machine(), flush=True)
@@ -313,6 +316,12 @@ def _cooperation(place: Path, items: int) -> list[str]:
     from bench_cooperation import cooperation  # noqa: PLC0415 - likewise
 
     return cooperation(place, items)
+
+
+def _doors(place: Path, runs: int, size: int) -> list[str]:
+    from bench_doors import doors  # noqa: PLC0415 - likewise
+
+    return doors(place, runs, size)
 
 
 def machine() -> str:

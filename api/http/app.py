@@ -7,13 +7,14 @@ given an identifier, and the logs hold that and no more: no names, no content, n
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http import problems
@@ -25,7 +26,7 @@ from api.http.transfers import transfer_routes
 from api.http.uploads import OFFSET_TYPE, upload_routes
 from api.uploading import Uploading
 from api.wiring import Instance
-from evidence_store.errors import EvidenceError
+from evidence_store.dossiers import Chains
 
 log = logging.getLogger("evidence.http")
 BODY_BYTES_MAX = 1024 * 1024
@@ -70,6 +71,7 @@ def create_app(
     app.state.instance = instance
     app.state.uploading = uploading
     app.state.session_of = session_of
+    app.state.chains = Chains()
     problems.install(app)
     for routes in (
         log_routes(),
@@ -83,7 +85,7 @@ def create_app(
     if sign_in is not None:
         app.include_router(sign_in)
     app.add_middleware(Limits)
-    app.middleware("http")(_around)
+    app.add_middleware(Around)  # the last that is added is the outermost
     return app
 
 
@@ -107,31 +109,42 @@ def _health() -> APIRouter:
     return routes
 
 
-async def _around(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
+class Around:
     """An identifier for each request, the headers of each answer, and a line in the log."""
-    request.state.request_id = secrets.token_hex(8)
-    started = time.monotonic()
-    try:
-        response = await call_next(request)
-    except EvidenceError as error:  # of what runs around the routes
-        response = problems.of_error(request, error)
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers["X-Request-Id"] = request.state.request_id
-    if response.status_code == 405:  # noqa: PLR2004 - Starlette lists the methods of one route only
-        response.headers["Allow"] = ", ".join(_methods(request))
-    route = request.scope.get("route")
-    log.info(
-        "%s %s %s %.0f ms %s",
-        request.method,
-        route.path if isinstance(route, APIRoute) else "-",
-        response.status_code,
-        (time.monotonic() - started) * 1e3,
-        request.state.request_id,
-    )
-    return response
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and complete its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id, started, status = secrets.token_hex(8), time.monotonic(), 0
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def completed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers["X-Request-Id"] = request_id
+                if status == HTTPStatus.METHOD_NOT_ALLOWED:  # Starlette lists one route's only
+                    headers["Allow"] = ", ".join(_methods(Request(scope)))
+            await send(message)
+
+        await self._app(scope, receive, completed)
+        route = scope.get("route")
+        log.info(
+            "%s %s %s %.0f ms %s",
+            scope["method"],
+            route.path if isinstance(route, APIRoute) else "-",
+            status,
+            (time.monotonic() - started) * 1e3,
+            request_id,
+        )
 
 
 def _methods(request: Request) -> list[str]:
@@ -192,7 +205,5 @@ class _Counted:
 async def _refuse(
     scope: Scope, receive: Receive, send: Send, status: int, code: str, detail: str
 ) -> None:
-    request = Request(scope)
-    request.state.request_id = secrets.token_hex(8)
-    response = problems.problem(request, status, code, detail, None, HEADERS)
+    response = problems.problem(Request(scope), status, code, detail)
     await response(scope, receive, send)

@@ -5,7 +5,7 @@ made with. A change by a session must come from the application's own pages.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from api import cooperation
 from api.tokens import SCOPES, found_token
 from api.wiring import Instance
 from evidence_store.desk import Desk
+from evidence_store.dossiers import Chains
 from evidence_store.errors import EvidenceError
 from evidence_store.identifiers import PersonCode
 
@@ -57,6 +58,7 @@ class Caller:
     officer: PersonCode
     scopes: frozenset[str]
     method: str
+    chains: Chains = field(default_factory=Chains)
 
     @property
     def desk(self) -> Desk:
@@ -65,7 +67,7 @@ class Caller:
         Raises:
             NotFoundError, KeyUnavailableError: as `cooperation.desk`.
         """
-        return cooperation.desk(self.instance, str(self.officer))
+        return cooperation.desk(self.instance, str(self.officer), self.chains)
 
 
 def needs(scope: str) -> Callable[..., Caller]:
@@ -97,13 +99,13 @@ def authenticated(request: Request) -> Caller:
         token = found_token(instance.doors, text.strip(), instance.clock.now())
         if kind.lower() != "bearer" or token is None:
             raise UnauthenticatedError("token: expected one that counts now")
-        return Caller(instance, token.officer, token.scopes, "token")
+        return Caller(instance, token.officer, token.scopes, "token", request.app.state.chains)
     session_of: SessionOf | None = request.app.state.session_of
     session = None if session_of is None else session_of(request)
     if session is None:
         raise UnauthenticatedError("sign in, or send a token: Authorization: Bearer evr_pat_…")
     insist_same_origin(request)
-    return Caller(instance, session.officer, frozenset(SCOPES), "session")
+    return Caller(instance, session.officer, frozenset(SCOPES), "session", request.app.state.chains)
 
 
 def insist_same_origin(request: Request) -> None:

@@ -247,25 +247,57 @@ async def _append(request: Request, uploading: Uploading, upload: Upload, body: 
     """
     at_once = body.checksum is None and body.length is not None
     state = None if body.checksum is None else ALGORITHMS[body.checksum[0]]()
-    stored, waiting = upload, bytearray()
+    storing = _Storing(uploading, upload, at_once=at_once)
+    waiting = bytearray()
+    loop, seen = asyncio.get_running_loop(), 0.0
     try:
-        async for chunk in _chunks(request):
-            if state is not None:
-                state.update(chunk)
-            waiting += chunk
-            _insist_fits(stored, len(waiting))
-            if len(waiting) >= SEGMENT_BYTES:
-                stored = await run_in_threadpool(
-                    uploading.store, stored, bytes(waiting), acknowledge=at_once
-                )
-                waiting.clear()
+        async with asyncio.timeout(IDLE_SECONDS) as patience:
+            async for chunk in request.stream():
+                if state is not None:
+                    state.update(chunk)
+                waiting += chunk
+                _insist_fits(storing.received, upload.length, len(waiting))
+                if len(waiting) >= SEGMENT_BYTES:
+                    await storing.put(waiting)
+                    waiting = bytearray()
+                if (now := loop.time()) - seen > 1:  # not for each of a million chunks
+                    patience.reschedule(now + IDLE_SECONDS)
+                    seen = now
     except (ClientDisconnect, TimeoutError):
         if at_once:
-            await run_in_threadpool(uploading.store, stored, bytes(waiting))
+            await storing.put(waiting)
         raise TusError(408, "upload: the line was cut; go on from the offset", "E408") from None
+    finally:
+        stored = await storing.settled()
     if body.checksum is not None and state is not None and state.digest() != body.checksum[1]:
         raise TusError(460, "upload: the checksum is another; nothing of this body is kept", "E460")
     return await run_in_threadpool(_completed, uploading, stored, bytes(waiting))
+
+
+class _Storing:
+    """Stores one segment while the next is received, in order."""
+
+    def __init__(self, uploading: Uploading, upload: Upload, *, at_once: bool) -> None:
+        self._uploading, self._upload, self._at_once = uploading, upload, at_once
+        self._pending: asyncio.Task[Upload] | None = None
+        self.received = upload.offset
+
+    async def put(self, segment: bytearray) -> None:
+        """Store a segment behind those before, once they are stored."""
+        await self.settled()
+        self.received += len(segment)
+        self._pending = asyncio.create_task(
+            run_in_threadpool(
+                self._uploading.store, self._upload, bytes(segment), acknowledge=self._at_once
+            )
+        )
+
+    async def settled(self) -> Upload:
+        """The upload with everything that was put."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._upload = await pending
+        return self._upload
 
 
 def _completed(uploading: Uploading, upload: Upload, last: bytes) -> Upload:
@@ -283,20 +315,9 @@ def _finished(uploading: Uploading, upload: Upload) -> Upload:
         return upload  # every byte is durable; the worker takes it in when it can
 
 
-def _insist_fits(upload: Upload, more: int) -> None:
-    if upload.offset + more > (LENGTH_MAX if upload.length is None else upload.length):
+def _insist_fits(received: int, length: int | None, more: int) -> None:
+    if received + more > (LENGTH_MAX if length is None else length):
         raise TusError(413, "upload: more bytes than its length", "E413")
-
-
-async def _chunks(request: Request) -> Any:  # noqa: ANN401 - an asynchronous iterator
-    stream = request.stream().__aiter__()
-    while True:
-        try:
-            async with asyncio.timeout(IDLE_SECONDS):
-                chunk = await anext(stream)
-        except StopAsyncIteration:
-            return
-        yield chunk
 
 
 def _body(request: Request, offset: int) -> Body:

@@ -397,7 +397,7 @@ def _dismissed(world: World[Ledger], grant: DossierId) -> str:
 def test_what_ends_the_permission_stops_the_next_byte(
     world: World[Ledger], ended: Callable[[World[Ledger], DossierId], str]
 ) -> None:
-    ern = world.item(b"x" * (3 * MEBIBYTE))
+    ern = world.item(b"x" * (9 * MEBIBYTE))
     made = world.grant(world.document(ern, assurances=["no_torture"], downloads_max=1))
     give_assurance(world.desk("b-central"), made, Assurance.NO_TORTURE, [])
     opening = opened(world, "b-central", ern, grant=made)
@@ -411,11 +411,11 @@ def test_what_ends_the_permission_stops_the_next_byte(
     with world.catalog.read() as reader:
         access = reader.dossiers.access(opening.access)
     assert (access.served_bytes, access.ended) == (left, rule)
-    assert left < 3 * MEBIBYTE
+    assert left < 9 * MEBIBYTE
 
 
 def test_a_reader_who_goes_away_is_on_record_with_what_left(world: World[Ledger]) -> None:
-    ern = world.item(b"x" * (3 * MEBIBYTE))
+    ern = world.item(b"x" * (9 * MEBIBYTE))
     desk = world.desk("prosecutor")
     opening = opened(world, "prosecutor", ern)
     pieces = serve(desk, world.policy, opening, world.vault)
@@ -462,6 +462,9 @@ def test_passing_on_needs_consent_and_ends_with_what_it_rests_on(world: World[Le
     second = world.grant(onward, "b-prosecutor", "b-central", "c-central")
     assert refused(world, "c-central", ern, action=Action.VIEW, grant=second) == "assurance-missing"
     give_assurance(world.desk("c-central"), second, Assurance.FAIR_TRIAL, [])
+    # Whoever passed it on must have given its word, too.
+    assert refused(world, "c-central", ern, action=Action.VIEW, grant=second) == "assurance-missing"
+    give_assurance(world.desk("b-central"), first, Assurance.FAIR_TRIAL, [])
     opened(world, "c-central", ern, action=Action.VIEW, grant=second)
     assert [each.ern for each in visible(world.desk("c-central"))[0]] == [ern]
     answer_consent(world.desk("central"), asked, "withdrawn", "not any more")
