@@ -11,6 +11,7 @@ from evidence_store.acts import registered, version_added
 from evidence_store.authorities import KeyMaker, appoint
 from evidence_store.canonical import Json
 from evidence_store.cooperation.registry import (
+    KIND_OF,
     AssignmentEntry,
     AuthorityEntry,
     AuthorityRole,
@@ -22,12 +23,22 @@ from evidence_store.cooperation.registry import (
     StateEntry,
     StateKind,
     Validity,
+    document_of,
+    tag_of,
 )
 from evidence_store.desk import Desk
 from evidence_store.digest import Fingerprinter
-from evidence_store.dossiers import Chains
+from evidence_store.dossiers import Chains, Taken, new_dossier
 from evidence_store.granting import accept_grant, offer_grant, propose_grant
-from evidence_store.identifiers import AuthorityId, CaseId, DossierId, Ern, KeyId, PersonCode, Role
+from evidence_store.identifiers import (
+    AuthorityId,
+    DossierId,
+    DossierKind,
+    Ern,
+    KeyId,
+    PersonCode,
+    Role,
+)
 from evidence_store.identifiers import StateCode as Code
 from evidence_store.item import (
     Asserted,
@@ -39,10 +50,10 @@ from evidence_store.item import (
 )
 from evidence_store.kinds import EvidenceKind
 from evidence_store.moment import Moment
-from evidence_store.ports import Clock
+from evidence_store.ports import CatalogWriter, Clock
 from evidence_store.provider import ProviderTerms
 from evidence_store.recording import Recorder
-from evidence_store.registering import Registry, approve, found_registry, new_officer_code, propose
+from evidence_store.registering import Registry, approve, new_officer_code, propose
 from evidence_store.sharing.decision import Policy, shipped
 from evidence_store.vault import Vault
 from storage.catalog import SqlCatalog
@@ -105,35 +116,62 @@ class World(Generic[G]):
     _sealed: list[SealedObject] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        with self.catalog.read() as reader:
-            self.home = AuthorityId.named(reader.authority())
-        codes = found_registry(
-            self.catalog,
-            self.ledger.recorder,
-            StateEntry(ALFA, "Alfa", StateKind.STATE, ("en",)),
-            authority(self.home, ALFA, *CENTRAL_ROLES),
-            ["First", "Second"],
-        )
-        self.people = {"registrar": codes[0], "second": codes[1]}
-        for code in (BRAVO, CHARLIE):
-            self.enter(StateEntry(code, f"State {code}", StateKind.STATE, ("en",)))
-        self.enter(authority(BRAVO_CENTRAL, BRAVO, *CENTRAL_ROLES))
-        self.enter(authority(CHARLIE_CENTRAL, CHARLIE, *CENTRAL_ROLES))
-        for name, of, *roles in (
-            ("prosecutor", self.home, OfficerRole.PROSECUTOR, OfficerRole.CENTRAL),
-            ("central", self.home, OfficerRole.CENTRAL),
-            ("operator", self.home, OfficerRole.OPERATOR),
-            ("auditor", self.home, OfficerRole.AUDITOR),
-            ("b-prosecutor", BRAVO_CENTRAL, OfficerRole.PROSECUTOR),
-            ("b-central", BRAVO_CENTRAL, OfficerRole.CENTRAL),
-            ("b-auditor", BRAVO_CENTRAL, OfficerRole.AUDITOR),
-            ("c-central", CHARLIE_CENTRAL, OfficerRole.CENTRAL),
-            ("c-prosecutor", CHARLIE_CENTRAL, OfficerRole.PROSECUTOR),
-        ):
-            self.hire(name, of, *roles)
+        """All of it in one change, as if it had been founded so: quicker than two people each."""
         with self.catalog.write() as writer:
-            self.case: CaseId = writer.open_case("Case", None, START).case_id
-        self.assign("prosecutor")
+            self.home = AuthorityId.named(writer.authority())
+            self.case = writer.open_case("Case", None, START).case_id
+            officers = [self._officer(writer, *each) for each in self._cast()]
+            assigned = AssignmentEntry(self.people["prosecutor"], self.case, Moment.parse("2099Z"))
+            authorities = [
+                authority(self.home, ALFA, *CENTRAL_ROLES),
+                authority(BRAVO_CENTRAL, BRAVO, *CENTRAL_ROLES),
+                authority(CHARLIE_CENTRAL, CHARLIE, *CENTRAL_ROLES),
+            ]
+            states = [
+                StateEntry(code, f"State {code}", StateKind.STATE, ("en",))
+                for code in (ALFA, BRAVO, CHARLIE)
+            ]
+            made: list[Entry] = [*states, *authorities, *officers, assigned]
+            change = new_dossier(
+                writer,
+                self.ledger.recorder,
+                DossierKind.REGISTRY,
+                Taken(
+                    "founded",
+                    self.people["registrar"],
+                    {},
+                    {"entries": [document_of(each) for each in made]},
+                ),
+                state="approved",
+                tags={"entry": [tag_of(KIND_OF[type(each)], each.key) for each in made]},
+            )
+            until = assigned.until.earliest
+            assert until is not None
+            writer.dossiers.assign(assigned.officer, self.case, until, change)
+        for entry in authorities:
+            self._give_key(entry)
+
+    def _cast(self) -> list[tuple[str, AuthorityId, OfficerRole, OfficerRole]]:
+        role = OfficerRole
+        return [
+            ("registrar", self.home, role.REGISTRY, role.REGISTRY),
+            ("second", self.home, role.REGISTRY, role.REGISTRY),
+            ("prosecutor", self.home, role.PROSECUTOR, role.CENTRAL),
+            ("central", self.home, role.CENTRAL, role.CENTRAL),
+            ("operator", self.home, role.OPERATOR, role.OPERATOR),
+            ("auditor", self.home, role.AUDITOR, role.AUDITOR),
+            ("b-prosecutor", BRAVO_CENTRAL, role.PROSECUTOR, role.PROSECUTOR),
+            ("b-central", BRAVO_CENTRAL, role.CENTRAL, role.CENTRAL),
+            ("b-auditor", BRAVO_CENTRAL, role.AUDITOR, role.AUDITOR),
+            ("c-central", CHARLIE_CENTRAL, role.CENTRAL, role.CENTRAL),
+            ("c-prosecutor", CHARLIE_CENTRAL, role.PROSECUTOR, role.PROSECUTOR),
+        ]
+
+    def _officer(
+        self, writer: CatalogWriter, name: str, of: AuthorityId, *roles: OfficerRole
+    ) -> OfficerEntry:
+        self.people[name] = code = writer.next_person(Role.OFFICER)
+        return OfficerEntry(code, name, of, dict.fromkeys(roles, ALWAYS))
 
     @property
     def catalog(self) -> SqlCatalog:

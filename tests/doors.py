@@ -47,6 +47,7 @@ class Doors:
             known = self.tokens.get(name) or self.token(name)
             self.tokens[name] = known
             headers["Authorization"] = f"Bearer {known}"
+            headers.setdefault("If-Match", "*")
         return self.client.request(method, path, headers=headers, **more)
 
 

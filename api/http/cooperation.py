@@ -3,10 +3,12 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from api import cooperation, ledger
 from api.http.caller import Caller, Granter, Reader, Registrar, Requester
+from api.http.conditions import KeyHeader, MatchHeader, etag_of, insist_unchanged, once
 from api.http.evidence import After, Limit
 from api.http.problems import problems
 from api.views import consent_row, entry_row, grant_row, kind_row, request_row
@@ -134,7 +136,7 @@ class ConsentAnswer(BaseModel):
 
 def cooperation_routes() -> APIRouter:
     """The routes, under `/v1`."""
-    routes = APIRouter(prefix="/v1", responses=problems(409))
+    routes = APIRouter(prefix="/v1", responses=problems(409, 412, 428))
     _registry(routes)
     _requests(routes)
     _grants(routes)
@@ -153,12 +155,16 @@ def _registry(routes: APIRouter) -> None:
         return {"entries": [dict(entry_row(each)) for each in found], "next_cursor": cursor}
 
     @routes.post("/registry", tags=["registry"], status_code=201)
-    def propose_entry(caller: Registrar, body: Entry) -> Record:
+    def propose_entry(caller: Registrar, body: Entry, key: KeyHeader = None) -> Response:
         """Propose an entry. It counts when another officer of the registry has approved it."""
-        desk = caller.desk
-        entry = entry_of(body.entry)
-        made = propose(desk.catalog, desk.recorder, desk.chains, desk.officer, entry)
-        return _settled(caller, {"change": str(made), "state": "proposed"})
+
+        def made() -> Record:
+            desk = caller.desk
+            entry = entry_of(body.entry)
+            change = propose(desk.catalog, desk.recorder, desk.chains, desk.officer, entry)
+            return _settled(caller, {"change": str(change), "state": "proposed"})
+
+        return once(caller, key, "registry", body, made)
 
     @routes.post("/registry/changes/{change}/approval", tags=["registry"])
     def approve_change(caller: Registrar, change: ChangePath) -> Record:
@@ -196,29 +202,44 @@ def _requests(routes: APIRouter) -> None:
         return _dossiers(caller, DossierKind.REQUEST, after, limit, received=received)
 
     @routes.post("/requests", tags=["requests"], status_code=201)
-    def draft_request(caller: Requester, body: Draft) -> Record:
+    def draft_request(caller: Requester, body: Draft, key: KeyHeader = None) -> Response:
         """Draft a request; what is missing before it may be sent is listed."""
-        canonical(body.document)
-        made = draft(caller.desk, AuthorityId(body.to), body.document)
-        return _settled(caller, _request(caller, made))
+
+        def made() -> Record:
+            canonical(body.document)
+            dossier = draft(caller.desk, AuthorityId(body.to), body.document)
+            return _settled(caller, _request(caller, dossier))
+
+        return once(caller, key, "requests", body, made)
 
     @routes.get("/requests/{identifier}", tags=["requests"])
-    def get_request(caller: Reader, identifier: RequestPath) -> Record:
+    def get_request(caller: Reader, identifier: RequestPath, response: Response) -> Record:
         """A request, for one of its two sides."""
-        return _request(caller, DossierId.parse(identifier, DossierKind.REQUEST))
+        dossier = DossierId.parse(identifier, DossierKind.REQUEST)
+        found = _request(caller, dossier)
+        response.headers["ETag"] = etag_of(caller, dossier)
+        return found
 
     @routes.put("/requests/{identifier}/document", tags=["requests"])
-    def amend_request(caller: Requester, identifier: RequestPath, body: Document) -> Record:
+    def amend_request(
+        caller: Requester, identifier: RequestPath, body: Document, if_match: MatchHeader = None
+    ) -> Record:
         """Write a draft anew."""
         canonical(body.document)
         dossier = DossierId.parse(identifier, DossierKind.REQUEST)
+        _request(caller, dossier)
+        insist_unchanged(caller, dossier, if_match)
         amend(caller.desk, dossier, body.document)
         return _settled(caller, _request(caller, dossier))
 
     @routes.post("/requests/{identifier}/steps", tags=["requests"])
-    def take_request_step(caller: Requester, identifier: RequestPath, body: RequestStep) -> Record:
+    def take_request_step(
+        caller: Requester, identifier: RequestPath, body: RequestStep, if_match: MatchHeader = None
+    ) -> Record:
         """Take a step: signed, transmitted, acknowledged, execution_begun, and so on."""
         dossier = DossierId.parse(identifier, DossierKind.REQUEST)
+        _request(caller, dossier)
+        insist_unchanged(caller, dossier, if_match)
         _take_request_step(caller, dossier, body)
         return _settled(caller, _request(caller, dossier))
 
@@ -258,23 +279,34 @@ def _grants(routes: APIRouter) -> None:
         return _dossiers(caller, DossierKind.GRANT, after, limit, received=received)
 
     @routes.post("/grants", tags=["grants"], status_code=201)
-    def propose_terms(caller: Granter, body: Document) -> Record:
+    def propose_terms(caller: Granter, body: Document, key: KeyHeader = None) -> Response:
         """Propose a grant, with its terms as a document. Another officer offers it."""
-        desk = caller.desk
-        canonical(body.document)
-        terms = cooperation.terms_for(body.document, desk.authority, desk.chains)
-        made = propose_grant(desk, terms, cooperation.refused_in(body.document))
-        return _settled(caller, _grant(caller, made))
+
+        def made() -> Record:
+            desk = caller.desk
+            canonical(body.document)
+            terms = cooperation.terms_for(body.document, desk.authority, desk.chains)
+            dossier = propose_grant(desk, terms, cooperation.refused_in(body.document))
+            return _settled(caller, _grant(caller, dossier))
+
+        return once(caller, key, "grants", body, made)
 
     @routes.get("/grants/{identifier}", tags=["grants"])
-    def get_grant(caller: Reader, identifier: GrantPath) -> Record:
+    def get_grant(caller: Reader, identifier: GrantPath, response: Response) -> Record:
         """A grant, for one of its two sides."""
-        return _grant(caller, DossierId.parse(identifier, DossierKind.GRANT))
+        dossier = DossierId.parse(identifier, DossierKind.GRANT)
+        found = _grant(caller, dossier)
+        response.headers["ETag"] = etag_of(caller, dossier)
+        return found
 
     @routes.post("/grants/{identifier}/steps", tags=["grants"])
-    def take_grant_step(caller: Granter, identifier: GrantPath, body: GrantStep) -> Record:
+    def take_grant_step(
+        caller: Granter, identifier: GrantPath, body: GrantStep, if_match: MatchHeader = None
+    ) -> Record:
         """Take a step: offered, accepted (with the terms' digest), revoked and so on."""
         dossier = DossierId.parse(identifier, DossierKind.GRANT)
+        _grant(caller, dossier)
+        insist_unchanged(caller, dossier, if_match)
         _take_grant_step(caller, dossier, body)
         return _settled(caller, _grant(caller, dossier))
 
@@ -298,18 +330,22 @@ def _take_grant_step(caller: Caller, dossier: DossierId, body: GrantStep) -> Non
 
 def _consents(routes: APIRouter) -> None:
     @routes.post("/consents", tags=["consents"], status_code=201)
-    def ask_for_consent(caller: Granter, body: ConsentAsked) -> Record:
+    def ask_for_consent(caller: Granter, body: ConsentAsked, key: KeyHeader = None) -> Response:
         """Ask for a consent: to onward sharing, to another purpose, of a provider."""
-        made = ask_consent(
-            caller.desk,
-            body.subject,
-            body.reason,
-            of=None if body.grant is None else DossierId.parse(body.grant, DossierKind.GRANT),
-            to=None if body.to is None else AuthorityId(body.to),
-            purposes=[purpose(each) for each in body.purposes],
-            items=[Ern.parse(each) for each in body.items],
-        )
-        return _settled(caller, _consent(caller, made))
+
+        def made() -> Record:
+            dossier = ask_consent(
+                caller.desk,
+                body.subject,
+                body.reason,
+                of=None if body.grant is None else DossierId.parse(body.grant, DossierKind.GRANT),
+                to=None if body.to is None else AuthorityId(body.to),
+                purposes=[purpose(each) for each in body.purposes],
+                items=[Ern.parse(each) for each in body.items],
+            )
+            return _settled(caller, _consent(caller, dossier))
+
+        return once(caller, key, "consents", body, made)
 
     @routes.get("/consents/{identifier}", tags=["consents"])
     def get_consent(caller: Reader, identifier: ConsentPath) -> Record:

@@ -3,10 +3,12 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from api import ledger
 from api.http.caller import Caller, Reader, Transferrer
+from api.http.conditions import KeyHeader, once
 from api.http.problems import problems
 from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.custody.transfer import (
@@ -17,6 +19,7 @@ from evidence_store.custody.transfer import (
     RefusalReason,
     TransferId,
 )
+from evidence_store.desk import insist_own_item
 from evidence_store.digest import Digest, Fingerprint
 from evidence_store.errors import MalformedError, NotFoundError
 from evidence_store.identifiers import AuthorityId, Ern
@@ -91,35 +94,9 @@ def transfer_routes() -> APIRouter:
     routes = APIRouter(prefix="/v1/transfers", tags=["transfers"], responses=problems(409))
 
     @routes.post("", status_code=201)
-    def offer_transfer(caller: Transferrer, body: OfferAsked) -> Record:
+    def offer_transfer(caller: Transferrer, body: OfferAsked, key: KeyHeader = None) -> Response:
         """Offer items to another authority."""
-        desk = caller.desk
-        with desk.catalog.write() as writer:
-            desk.insist(writer, HANDLERS)
-            erns = [Ern.parse(each) for each in body.items]
-            known = set(writer.dossiers.cases_of(desk.officer, desk.now))
-            for ern in erns:
-                if writer.item(ern).case_id not in known:
-                    raise NotFoundError(f"there is no item {ern}")
-            items = tuple(offered_item(writer, ern, None) for ern in erns)
-            transfer = writer.ledger.next_transfer(writer.state())
-        offer = Offer(
-            transfer=transfer,
-            items=items,
-            sender=desk.authority,
-            sender_person=str(desk.officer),
-            receiver=AuthorityId(body.to),
-            receiver_person=body.to_person,
-            purpose=body.purpose,
-            reference=body.reference,
-            mode=body.mode,
-            conditions=tuple(body.conditions),
-            valid_until=Moment.parse(body.valid_until),
-            loan=body.return_by is not None,
-            return_by=None if body.return_by is None else Moment.parse(body.return_by),
-        )
-        make_offer(desk.catalog, desk.recorder, offer)
-        return _shown(caller, transfer)
+        return once(caller, key, "transfers", body, lambda: _offered(caller, body))
 
     @routes.get("/{identifier}")
     def get_transfer(caller: Reader, identifier: TransferPath) -> Record:
@@ -139,6 +116,34 @@ def transfer_routes() -> APIRouter:
         return _shown(caller, transfer)
 
     return routes
+
+
+def _offered(caller: Caller, body: OfferAsked) -> Record:
+    desk = caller.desk
+    with desk.catalog.write() as writer:
+        desk.insist(writer, HANDLERS)
+        erns = [Ern.parse(each) for each in body.items]
+        for ern in erns:
+            insist_own_item(writer, desk, ern)
+        items = tuple(offered_item(writer, ern, None) for ern in erns)
+        transfer = writer.ledger.next_transfer(writer.state())
+    offer = Offer(
+        transfer=transfer,
+        items=items,
+        sender=desk.authority,
+        sender_person=str(desk.officer),
+        receiver=AuthorityId(body.to),
+        receiver_person=body.to_person,
+        purpose=body.purpose,
+        reference=body.reference,
+        mode=body.mode,
+        conditions=tuple(body.conditions),
+        valid_until=Moment.parse(body.valid_until),
+        loan=body.return_by is not None,
+        return_by=None if body.return_by is None else Moment.parse(body.return_by),
+    )
+    make_offer(desk.catalog, desk.recorder, offer)
+    return _shown(caller, transfer)
 
 
 def _take(caller: Caller, transfer: TransferId, body: TransferStep) -> None:

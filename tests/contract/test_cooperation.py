@@ -152,7 +152,7 @@ def test_an_entry_that_was_changed_in_the_database_is_refused(world: World[Ledge
         )
         connection.execute(text(f"DROP TRIGGER event{of[0]}{of[1]}"))
         connection.execute(
-            text("UPDATE event SET kid = 'SI/other/1', signature = body WHERE act = 'proposed'")
+            text("UPDATE event SET kid = 'SI/other/1', signature = body WHERE act = 'founded'")
         )
     with pytest.raises(LedgerAlteredError):
         world.desk("prosecutor")

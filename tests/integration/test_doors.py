@@ -341,3 +341,52 @@ def test_a_transfer_over_http_is_for_its_two_sides(doors: Doors) -> None:  # noq
     received = doors("b-central", "POST", steps, json={"act": "received", "lines": [line]})
     assert received.json()["items"][0]["custodian"] == "bravo-central"
     assert received.json()["open"] == []
+
+
+def test_a_change_says_which_version_it_is_of(doors: Doors) -> None:  # noqa: F811 - the fixture
+    ern = doors.world.item()
+    document = {"document": doors.world.document(ern)}
+    made = doors("prosecutor", "POST", "/v1/grants", json=document).json()
+    path = f"/v1/grants/{made['grant']}"
+    seen = doors("central", "GET", path).headers["etag"]
+    offered = {"act": "offered"}
+    assert (
+        doors.client.post(f"{path}/steps", json=offered, headers=_as(doors, "central")).status_code
+        == 428
+    )
+    stale = {**_as(doors, "central"), "If-Match": '"0000"'}
+    assert doors.client.post(f"{path}/steps", json=offered, headers=stale).status_code == 412
+    fresh = {**_as(doors, "central"), "If-Match": seen}
+    assert doors.client.post(f"{path}/steps", json=offered, headers=fresh).status_code == 200
+    assert doors("central", "GET", path).headers["etag"] != seen
+    # Who may not know of it learns nothing from the condition either.
+    other = {**_as(doors, "c-central"), "If-Match": seen}
+    assert doors.client.post(f"{path}/steps", json=offered, headers=other).status_code == 404
+
+
+def test_what_is_created_under_a_key_is_created_once(doors: Doors) -> None:  # noqa: F811 - the fixture
+    body = {"to": doors.world.home.value, "document": {"kind": "training"}}
+    key = {"Idempotency-Key": "a"}
+    first = doors("b-prosecutor", "POST", "/v1/requests", json=body, headers=key)
+    again = doors("b-prosecutor", "POST", "/v1/requests", json=body, headers=key)
+    assert (first.status_code, first.json()) == (again.status_code, again.json())
+    other = {**body, "document": {"kind": "extradition"}}
+    answer = doors("b-prosecutor", "POST", "/v1/requests", json=other, headers=key)
+    assert (answer.status_code, answer.json()["code"]) == (422, "E422")
+    wrong = {"to": "nobody", "document": {"kind": "training"}}
+    failing = {"Idempotency-Key": "b"}
+    assert (
+        doors("b-prosecutor", "POST", "/v1/requests", json=wrong, headers=failing).status_code
+        == 404
+    )
+    assert (
+        doors("b-prosecutor", "POST", "/v1/requests", json=wrong, headers=failing).status_code
+        == 404
+    )
+    # Another officer's key is another key.
+    mine = doors("c-prosecutor", "POST", "/v1/requests", json=body, headers=key)
+    assert mine.json()["request"] != first.json()["request"]
+
+
+def _as(doors: Doors, name: str) -> dict[str, str]:  # noqa: F811 - the fixture's value
+    return {"Authorization": f"Bearer {doors.token(name)}"}
