@@ -1,6 +1,6 @@
 """Three States on one instance: authorities, officers, a case with items, and a grant."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
 
@@ -217,7 +217,12 @@ class World(Generic[G]):
     def assign(self, name: str, until: str = "2099Z") -> None:
         self.enter(AssignmentEntry(self.people[name], self.case, Moment.parse(until)))
 
-    def item(self, content: bytes = b"evidence", terms: ProviderTerms | None = None) -> Ern:
+    def item(
+        self,
+        content: bytes = b"evidence",
+        terms: ProviderTerms | None = None,
+        media_type: str = "application/octet-stream",
+    ) -> Ern:
         """An item with its bytes, registered by Alfa."""
         with self.catalog.write() as writer:
             collector = writer.person_named(Role.COLLECTOR, "A").code
@@ -227,7 +232,7 @@ class World(Generic[G]):
             )
             item = Item(ern, self.case, ItemStatus.REGISTERED, asserted, START)
             writer.add_items([item])
-            version = self._version(ern, 1, content)
+            version = replace(self._version(ern, 1, content), media_type=media_type)
             writer.add_sealed([self._sealed[-1]])
             writer.add_versions([(version, b"")])
             self.ledger.recorder.record(writer, [registered(item, version)])

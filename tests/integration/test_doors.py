@@ -390,3 +390,43 @@ def test_what_is_created_under_a_key_is_created_once(doors: Doors) -> None:  # n
 
 def _as(doors: Doors, name: str) -> dict[str, str]:  # noqa: F811 - the fixture's value
     return {"Authorization": f"Bearer {doors.token(name)}"}
+
+
+def test_a_copy_for_viewing_is_marked_and_no_range_gets_round_that(doors: Doors) -> None:  # noqa: F811 - the fixture
+    import io  # noqa: PLC0415 - of this test
+
+    from PIL import Image  # noqa: PLC0415 - likewise
+
+    from evidence_store.sharing.marking import marks_in  # noqa: PLC0415 - likewise
+
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "JPEG")
+    ern = doors.world.item(picture.getvalue(), media_type="image/jpeg")
+    grant = doors.world.grant(doors.world.document(ern, mode="view_only"))
+    asked = {"item": str(ern), "action": "view", "purpose": "prosecution", "grant": str(grant)}
+    for headers in ({}, {"Range": "bytes=0-"}):
+        answer = doors("b-central", "POST", "/v1/accesses", json=asked, headers=headers)
+        assert answer.status_code == 200
+        assert marks_in(iter([answer.content])) == [answer.headers["x-evidence-copy"]]
+        assert "etag" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 200_000,
+        '{"document":' + "[" * 100_000,
+        '{"to": "a", "document": ' + '{"a":' * 20_000,
+        "\xff",
+        "nan",
+    ],
+)
+def test_a_body_that_is_no_sensible_json_is_a_problem_and_no_failure(
+    doors: Doors, body: str
+) -> None:  # noqa: F811 - the fixture
+    headers = {"Content-Type": "application/json"}
+    answer = doors(
+        "b-prosecutor", "POST", "/v1/requests", content=body.encode("latin-1"), headers=headers
+    )
+    assert answer.status_code in {400, 422}
+    assert answer.json()["code"] == "E100"
