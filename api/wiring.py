@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from api import settings as configuration
 from api.settings import Settings
+from evidence_store.accounts import AccountStore
 from evidence_store.age.x25519 import X25519Recipient
 from evidence_store.authorities import Log, found, log_of
 from evidence_store.doors import DoorStore
@@ -96,6 +97,13 @@ class Instance:
     def random(self) -> Randomness:
         """Where keys and salts come from."""
         return secrets.token_bytes
+
+    @property
+    def accounts(self) -> AccountStore:
+        """Officers' ways in, and their sessions."""
+        from storage.catalog.accounts import SqlAccountStore
+
+        return SqlAccountStore(self.catalog.engine)
 
     @property
     def uploads(self) -> "UploadFolder":

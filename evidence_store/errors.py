@@ -102,6 +102,12 @@ class IncompleteError(EvidenceError):
         return {"findings": list(self.findings)}
 
 
+class UnauthenticatedError(EvidenceError):
+    """Nobody has signed in, or not any more, or not with what was sent."""
+
+    code = "E401"
+
+
 class DeniedError(EvidenceError):
     """Policy refuses: the rule is named, with the digest of the policy that it stands in."""
 

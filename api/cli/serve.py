@@ -1,29 +1,20 @@
 """`evidence serve` and `evidence token`: the doors over HTTP, and the tokens of programs."""
 
-import logging
-import signal
-import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from fastapi import FastAPI
 
-from api import cooperation
 from api.cli.context import shared
 from api.cli.desk import OfficerOption, at_desk
 from api.cli.output import Json
 from api.tokens import SCOPES, make_token
-from api.uploading import Uploading
-from api.worker import Worker
 from evidence_store.errors import MalformedError, NotFoundError
+from evidence_store.identifiers import PersonCode
 
 token_commands = typer.Typer(no_args_is_help=True, help="Personal access tokens, for programs.")
-CONCURRENT_MAX = 256
-GRACE_SECONDS = 30
+enrolment_commands = typer.Typer(no_args_is_help=True, help="One-time links to enrol officers.")
 
 
 def serve(
@@ -42,54 +33,60 @@ def serve(
     worker: Annotated[
         bool, typer.Option("--worker/--no-worker", help="Also do the background work.")
     ] = True,
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            help="Where officers' browsers see it, as in https://evidence.example: then they can "
+            "sign in by passkey. Without it, programs by token only."
+        ),
+    ] = None,
 ) -> None:
     """Serve the HTTP API until interrupted. Prints the address."""
-    import uvicorn  # noqa: PLC0415 - half a second, of this command only
-
-    from api.cli.witness import listening  # noqa: PLC0415 - likewise
-    from api.http.app import create_app  # noqa: PLC0415 - likewise
-
     here = shared(context)
     if (certificate is None) != (key is None):
         raise MalformedError("serve: expected a certificate and its key, or neither")
-    cooperation.policy()  # with a mistake in the rules nothing is served
+    from api.serving import Door, serve_until_interrupted  # noqa: PLC0415 - of this command only
+
     extractor = here.extractor()
-    instance = here.instance()
-    uploading = Uploading(instance, instance.uploads, extractor)
-    background = Worker(instance, uploading)
+    door = Door(host, port, certificate, key, proxy, origin, works=worker)
+    serve_until_interrupted(here.instance(), extractor, door, here.output)
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        thread = threading.Thread(target=background.run, name="worker", daemon=True)
-        if worker:
-            thread.start()
-        yield
-        background.stop()
-        if worker:
-            thread.join(GRACE_SECONDS)
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    with listening(host, port) as listener:
-        found = listener.getsockname()[1]
-        scheme = "http" if certificate is None else "https"
-        address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{found}"
-        here.output.record({"address": address}, address)
-        config = uvicorn.Config(
-            create_app(instance, uploading, lifespan=lifespan),
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            limit_concurrency=CONCURRENT_MAX,
-            proxy_headers=proxy is not None,
-            forwarded_allow_ips=proxy,
-            ssl_certfile=certificate,
-            ssl_keyfile=key,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-        # It passes both signals on once it has ended in order: that is no failure.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+@enrolment_commands.command("issue")
+def issue(
+    context: typer.Context,
+    code: Annotated[str, typer.Argument(help="Who is to be let in, as in OFF-0003.")],
+    *,
+    officer: OfficerOption,
+) -> None:
+    """Issue a one-time link's token, for an officer to enrol or to recover. Shown once."""
+    here, instance, desk = at_desk(context, officer)
+    from api.serving import signing_in  # noqa: PLC0415 - it loads WebAuthn
+
+    made, token = signing_in(instance).issue(desk.officer, PersonCode.parse(code))
+    row: dict[str, Json] = {
+        "enrolment": made.id,
+        "token": token,
+        "expires_at": made.expires_at.isoformat(),
+    }
+    here.output.record(
+        row, f"{token}\nAnother officer confirms it: evidence enrolment confirm {made.id}"
+    )
+
+
+@enrolment_commands.command("confirm")
+def confirm(
+    context: typer.Context,
+    identifier: Annotated[str, typer.Argument(help="The enrolment.")],
+    *,
+    officer: OfficerOption,
+) -> None:
+    """Confirm what another officer of the registry issued."""
+    here, instance, desk = at_desk(context, officer)
+    from api.serving import signing_in  # noqa: PLC0415 - likewise
+
+    signing_in(instance).confirm(desk.officer, identifier)
+    here.output.record({"enrolment": identifier, "state": "confirmed"}, f"{identifier} counts now")
 
 
 @token_commands.command("make")
@@ -150,3 +147,4 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command("serve")(serve)
     app.add_typer(token_commands, name="token")
+    app.add_typer(enrolment_commands, name="enrolment")

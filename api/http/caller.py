@@ -17,18 +17,11 @@ from api.tokens import SCOPES, found_token
 from api.wiring import Instance
 from evidence_store.desk import Desk
 from evidence_store.dossiers import Chains
-from evidence_store.errors import EvidenceError
+from evidence_store.errors import EvidenceError, UnauthenticatedError
 from evidence_store.identifiers import PersonCode
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BEARER = HTTPBearer(auto_error=False, description="A personal access token, `evr_pat_…`.")
-
-
-class UnauthenticatedError(EvidenceError):
-    """Nobody has signed in, or not any more."""
-
-    code = "E401"
-    status = 401
 
 
 class ForbiddenError(EvidenceError):

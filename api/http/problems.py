@@ -23,6 +23,8 @@ RETRY_SECONDS = "5"
 CHECKSUM_MISMATCH = (460, "Checksum Mismatch")  # tus 1.0.0, not registered
 _OF_ERROR: tuple[tuple[type[errors.EvidenceError], HTTPStatus], ...] = (
     (errors.IncompleteError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.UnauthenticatedError, HTTPStatus.UNAUTHORIZED),
+    (errors.ProofError, HTTPStatus.BAD_REQUEST),
     (errors.DeniedError, HTTPStatus.FORBIDDEN),
     (errors.NotFoundError, HTTPStatus.NOT_FOUND),
     (errors.RateError, HTTPStatus.TOO_MANY_REQUESTS),

@@ -422,8 +422,9 @@ def test_a_copy_for_viewing_is_marked_and_no_range_gets_round_that(doors: Doors)
     ],
 )
 def test_a_body_that_is_no_sensible_json_is_a_problem_and_no_failure(
-    doors: Doors, body: str
-) -> None:  # noqa: F811 - the fixture
+    doors: Doors,  # noqa: F811 - the fixture's value
+    body: str,
+) -> None:
     headers = {"Content-Type": "application/json"}
     answer = doors(
         "b-prosecutor", "POST", "/v1/requests", content=body.encode("latin-1"), headers=headers

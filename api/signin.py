@@ -1,0 +1,451 @@
+"""Signing in: enrolment by two officers of the registry, passkeys, the fallback, and sessions.
+
+Who is an officer is the registry's to say; this says only that somebody is that officer now. A
+token or challenge is known by its SHA-256 alone, so what is stored opens nothing. A refusal never
+says whether there is such an officer. First officers have nobody to let them in: whoever has the
+instance's key calls `issue` and `confirm` in the names of the two founders.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from api.consent import DIGEST_BYTES, check_consent, from_base64url, to_base64url
+from api.passkeys import (
+    Json,
+    Site,
+    asserted,
+    creation_options,
+    record_of,
+    registered,
+    request_options,
+    said,
+)
+from api.passwords import Passwords, secret_text, secret_uri, step_of
+from evidence_store.accounts import (
+    AccountStore,
+    Challenge,
+    Enrolment,
+    Method,
+    Passkey,
+    Password,
+    Purpose,
+    Session,
+)
+from evidence_store.cooperation.registry import OfficerEntry, OfficerRole
+from evidence_store.dossiers import Chains, insist_on_another
+from evidence_store.errors import (
+    MalformedError,
+    NotFoundError,
+    OutOfOrderError,
+    ProofError,
+    UnauthenticatedError,
+)
+from evidence_store.identifiers import AuthorityId, PersonCode
+from evidence_store.kinds import stated
+from evidence_store.ports import Catalog, Clock, Randomness
+from evidence_store.registering import Registry
+
+TOKEN_BYTES = 32
+TOKEN_CHARACTERS = 43  # base64url without padding
+SESSION_LIFE, SESSION_IDLE = timedelta(hours=8), timedelta(minutes=30)
+SEEN_EVERY = timedelta(minutes=1)  # or every request would be a write, with its flush
+CHALLENGE_LIFE = timedelta(minutes=5)
+ENROLMENT_LIFE = timedelta(hours=72)
+ATTEMPTS_MAX, LOCKED = 10, timedelta(minutes=15)
+AGENT_CHARACTERS_MAX = 200
+REFUSED = (
+    "sign-in: expected an officer's code, password and one-time code that go together; after "
+    f"{ATTEMPTS_MAX} wrong attempts, none is accepted for {LOCKED.seconds // 60} minutes"
+)
+NO_LINK = "link: expected one that is confirmed, unused and not over; ask for a new one"
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """The secret of one-time codes that an officer is offered, and the challenge to send back."""
+
+    secret: str
+    uri: str
+    challenge: str
+
+
+class SignIn:
+    """The rules of sign-in. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        accounts: AccountStore,
+        catalog: Catalog,
+        clock: Clock,
+        random: Randomness,
+        site: Site,
+        *,
+        passwords: Passwords | None = None,
+        chains: Chains | None = None,
+        decoy_key: bytes | None = None,
+    ) -> None:
+        """Without `passwords`, passkeys are the only way in.
+
+        `decoy_key` is a secret of the instance's: from it come the passkeys that officers who have
+        none seem to have. Without one they change with each start, which somebody could notice.
+        """
+        self.site = site
+        self._accounts, self._catalog, self._clock, self._random = accounts, catalog, clock, random
+        self._passwords = passwords
+        self._chains = chains or Chains()
+        self._decoy_key = decoy_key or random(TOKEN_BYTES)
+
+    # ---------------------------------------------------------------- enrolment
+
+    def issue(self, by: PersonCode, officer: PersonCode) -> tuple[Enrolment, str]:
+        """A one-time link's token for an officer, by an officer of the registry. Shown once.
+
+        It opens nothing until another officer of the registry confirms it.
+
+        Raises:
+            NotFoundError: if there is no such officer.
+            OutOfOrderError: if `by` is no officer of the registry, or the officer holds no role.
+        """
+        now = self._clock.now()
+        with self._registry() as registry:
+            registry.insist(by, self._home(registry), [OfficerRole.REGISTRY], now)
+            if not registry.officer(officer).roles_at(now):
+                raise OutOfOrderError(f"officer {officer}: expected a role, valid at {now:%F}")
+        token = self._token()
+        enrolment = Enrolment(_digest(token), officer, by, now + ENROLMENT_LIFE)
+        self._accounts.add_enrolment(enrolment)
+        return enrolment, token
+
+    def confirm(self, by: PersonCode, enrolment_id: str) -> Enrolment:
+        """Confirm an enrolment that another officer of the registry issued.
+
+        Raises:
+            NotFoundError: if there is none.
+            OutOfOrderError: if `by` issued it or is no officer of the registry, or it is not open.
+        """
+        now = self._clock.now()
+        with self._registry() as registry:
+            registry.insist(by, self._home(registry), [OfficerRole.REGISTRY], now)
+        try:
+            digest = bytes.fromhex(enrolment_id)
+        except ValueError:
+            raise NotFoundError("there is no such enrolment") from None
+        found = self._accounts.enrolment(digest)
+        if found is None or found.id != enrolment_id:
+            raise NotFoundError("there is no such enrolment")
+        insist_on_another(by, [found.issued_by], "enrolment")
+        if not self._accounts.confirm_enrolment(digest, by, now):
+            raise OutOfOrderError("enrolment: expected one that is not confirmed, used or over")
+        return found
+
+    def enrol_options(self, token: str) -> tuple[Json, Codes | None]:
+        """What the browser is asked for a new passkey; and a secret for codes, where they are.
+
+        Raises:
+            UnauthenticatedError: if the link does not count.
+        """
+        enrolment = self._enrolment(token)
+        challenge = self._challenge(Purpose.ENROL, enrolment.officer, enrolment.id)
+        options = creation_options(self.site, enrolment.officer, challenge)
+        return options, self._codes(enrolment.officer)
+
+    def enrol_passkey(self, token: str, credential: Mapping[str, Any], name: str) -> Passkey:
+        """Use the link up: this passkey is now the officer's only way in; all sessions are ended.
+
+        Raises:
+            UnauthenticatedError: if the link does not count.
+            MalformedError: if the answer does not hold; the link still counts.
+            ConflictError: if the passkey is another officer's.
+        """
+        enrolment = self._enrolment(token)
+        now = self._clock.now()
+        named = stated(name, "passkey: name")
+        try:
+            challenge = said(credential, "webauthn.create").challenge
+            self._take_of(enrolment, challenge)
+            made, public_key, count = registered(self.site, credential, challenge)
+        except ProofError as error:
+            raise MalformedError(str(error)) from None
+        passkey = Passkey(made, enrolment.officer, public_key, count, named, now)
+        if not self._accounts.enrol(enrolment.digest, passkey, now):
+            raise UnauthenticatedError(NO_LINK)
+        return passkey
+
+    def enrol_password(self, token: str, password: str, challenge: str, code: str) -> None:
+        """Use the link up for the fallback, with a code that shows that the secret has arrived.
+
+        Raises:
+            NotFoundError: if the fallback is not offered.
+            UnauthenticatedError: if the link does not count.
+            MalformedError: if the password is too short or the code wrong; the link still counts.
+            RateError: as `Passwords.derive`.
+        """
+        passwords = self._fallback()
+        enrolment = self._enrolment(token)
+        text = passwords.derive(password)
+        now = self._clock.now()
+        try:
+            found = self._take(Purpose.TOTP, from_base64url(challenge))
+            sealed = from_base64url(found.content)
+        except ProofError as error:
+            raise MalformedError(str(error)) from None
+        if found.officer != enrolment.officer:
+            raise MalformedError("code: the secret was offered to somebody else")
+        step = step_of(passwords.unseal(sealed), code, now)
+        if step is None:
+            # Whoever mistyped keeps the secret: the application for codes has it already.
+            self._accounts.add_challenge(found, now)
+            raise MalformedError("code: expected the six digits that are shown now")
+        way = Password(enrolment.officer, text, sealed, step)
+        if not self._accounts.enrol(enrolment.digest, way, now):
+            raise UnauthenticatedError(NO_LINK)
+
+    # ------------------------------------------------------------------ sign-in
+
+    def passkey_options(self, officer: PersonCode | None = None) -> Json:
+        """What the browser is asked; with an officer's code, keys that are not resident can answer.
+
+        An officer who has no passkey, or is none, seems to have one.
+        """
+        allowed: list[str] = []
+        if officer is not None:
+            found = [each.credential for each in self._accounts.passkeys(officer)]
+            allowed = found or [self._decoy(officer)]
+        return request_options(self.site, self._challenge(Purpose.SIGN_IN, officer, ""), allowed)
+
+    def by_passkey(self, credential: Mapping[str, Any], agent: str) -> tuple[Session, str]:
+        """A new session, and its token.
+
+        Raises:
+            UnauthenticatedError: if the answer does not hold, or its officer is none any more.
+        """
+        try:
+            challenge = said(credential, "webauthn.get").challenge
+            wanted = self._take(Purpose.SIGN_IN, challenge).officer
+            passkey = self._used(credential, challenge, wanted)
+        except ProofError as error:
+            raise UnauthenticatedError(str(error)) from None
+        return self._begin(passkey.officer, Method.PASSKEY, agent)
+
+    def by_password(
+        self, officer: PersonCode, password: str, code: str, agent: str
+    ) -> tuple[Session, str]:
+        """A new session by the fallback, and its token.
+
+        Raises:
+            NotFoundError: if the fallback is not offered.
+            UnauthenticatedError: for every reason the same.
+            RateError: as `Passwords.holds`.
+        """
+        passwords = self._fallback()
+        now = self._clock.now()
+        account = self._accounts.begin_attempt(officer, now, most=ATTEMPTS_MAX, until=now + LOCKED)
+        is_right = passwords.holds(password, None if account is None else account.password)
+        step = None
+        if account is not None and account.totp is not None:
+            step = step_of(passwords.unseal(account.totp), code, now, account.totp_step)
+        if not is_right or step is None or not self._accounts.settle_attempt(officer, step):
+            raise UnauthenticatedError(REFUSED)
+        return self._begin(officer, Method.PASSWORD, agent)
+
+    # ----------------------------------------------------------------- sessions
+
+    def session(self, token: str) -> Session | None:
+        """The session that a token opens now; None for all that do not count, whatever the reason."""
+        if len(token) != TOKEN_CHARACTERS:
+            return None
+        found = self._accounts.session(_digest(token))
+        now = self._clock.now()
+        if found is None or not _counts(found, now):
+            return None
+        if now - found.seen_at >= SEEN_EVERY:
+            self._accounts.see_session(found.digest, now)
+        return found
+
+    def sessions(self, officer: PersonCode) -> Sequence[Session]:
+        """An officer's sessions that count now."""
+        now = self._clock.now()
+        return [each for each in self._accounts.sessions(officer) if _counts(each, now)]
+
+    def end(self, officer: PersonCode, session_id: str) -> None:
+        """End a session of an officer's.
+
+        Raises:
+            NotFoundError: if there is none, or it has ended.
+        """
+        if not self._accounts.end_session(officer, session_id, self._clock.now()):
+            raise NotFoundError("there is no such session of yours")
+
+    def sign_out(self, session: Session) -> None:
+        """End a session; one that has ended is left as it is."""
+        self._accounts.end_session(session.officer, session.id, self._clock.now())
+
+    def end_all(self, officer: PersonCode) -> int:
+        """End all sessions of an officer's; how many."""
+        return self._accounts.end_sessions(officer, self._clock.now())
+
+    def officer(self, code: PersonCode) -> OfficerEntry:
+        """The registry's entry of an officer.
+
+        Raises:
+            NotFoundError: if there is none.
+        """
+        with self._registry() as registry:
+            return registry.officer(code)
+
+    # ------------------------------------------------------------------ consent
+
+    def challenge_for(self, officer: PersonCode, digest: bytes) -> Json:
+        """What the browser is asked so that the officer signs an act, given by its SHA-256.
+
+        The challenge is that digest and nothing else. It can be answered once, by this officer.
+
+        Raises:
+            MalformedError: if it is no SHA-256.
+            OutOfOrderError: if the officer has no passkey.
+        """
+        if len(digest) != DIGEST_BYTES:
+            raise MalformedError(f"digest: expected {DIGEST_BYTES} bytes, found {len(digest)}")
+        allowed = [each.credential for each in self._accounts.passkeys(officer)]
+        if not allowed:
+            raise OutOfOrderError(f"officer {officer}: expected one with a passkey")
+        self._remember(Purpose.CONSENT, _key(Purpose.CONSENT, digest, officer), officer, "")
+        return request_options(self.site, digest, allowed)
+
+    def verify_consent(
+        self, officer: PersonCode, digest: bytes, credential: Mapping[str, Any]
+    ) -> dict[str, str]:
+        """The record of an act that the officer signed, as `check_consent` reads it years later.
+
+        Raises:
+            ProofError: if the answer does not hold, or is another officer's or act's, or not asked for.
+        """
+        challenge = said(credential, "webauthn.get").challenge
+        if not hmac.compare_digest(challenge, digest):
+            raise ProofError("consent: it was not given to this act")
+        self._take(Purpose.CONSENT, digest, officer)
+        passkey = self._used(credential, digest, officer)
+        record = record_of(credential, passkey)
+        check_consent(record, digest, self.site.rp_id, self.site.origin)
+        return record
+
+    # ---------------------------------------------------------------- within
+
+    @contextmanager
+    def _registry(self) -> Iterator[Registry]:
+        with self._catalog.read() as reader:
+            yield Registry(reader, self._chains)
+
+    @staticmethod
+    def _home(registry: Registry) -> AuthorityId:
+        return AuthorityId.named(registry.reader.authority())
+
+    def _fallback(self) -> Passwords:
+        if self._passwords is None:
+            raise NotFoundError("sign-in: passwords are not offered here; use a passkey")
+        return self._passwords
+
+    def _token(self) -> str:
+        return to_base64url(self._random(TOKEN_BYTES))
+
+    def _decoy(self, officer: PersonCode) -> str:
+        return to_base64url(hmac.digest(self._decoy_key, str(officer).encode(), "sha256"))
+
+    def _enrolment(self, token: str) -> Enrolment:
+        found = self._accounts.enrolment(_digest(token))
+        if found is None or not found.counts_at(self._clock.now()):
+            raise UnauthenticatedError(NO_LINK)
+        return found
+
+    def _codes(self, officer: PersonCode) -> Codes | None:
+        if self._passwords is None:
+            return None
+        secret = self._passwords.new_secret()
+        sealed = to_base64url(self._passwords.seal(secret))
+        challenge = self._challenge(Purpose.TOTP, officer, sealed)
+        uri = secret_uri(secret, officer, self.site.name)
+        return Codes(secret_text(secret), uri, to_base64url(challenge))
+
+    def _challenge(self, purpose: Purpose, officer: PersonCode | None, content: str) -> bytes:
+        challenge = self._random(TOKEN_BYTES)
+        self._remember(purpose, _key(purpose, challenge), officer, content)
+        return challenge
+
+    def _remember(
+        self, purpose: Purpose, key: bytes, officer: PersonCode | None, content: str
+    ) -> None:
+        now = self._clock.now()
+        made = Challenge(key, purpose, officer, content, now + CHALLENGE_LIFE)
+        self._accounts.add_challenge(made, now)
+
+    def _take(
+        self, purpose: Purpose, challenge: bytes, officer: PersonCode | None = None
+    ) -> Challenge:
+        """The challenge that was answered: gone, whatever the answer turns out to be."""
+        found = self._accounts.take_challenge(_key(purpose, challenge, officer))
+        if found is None or found.expires_at <= self._clock.now():
+            raise ProofError("passkey: expected an answer to a challenge of the last minutes")
+        return found
+
+    def _take_of(self, enrolment: Enrolment, challenge: bytes) -> None:
+        if self._take(Purpose.ENROL, challenge).content != enrolment.id:
+            raise ProofError("passkey: the challenge is of another link")
+
+    def _used(
+        self, credential: Mapping[str, Any], challenge: bytes, wanted: PersonCode | None
+    ) -> Passkey:
+        """The passkey that answered, its use counted."""
+        name = credential.get("id")
+        passkey = self._accounts.passkey(name) if isinstance(name, str) else None
+        if passkey is None or (wanted is not None and passkey.officer != wanted):
+            raise ProofError("passkey: expected one that was enrolled for this officer")
+        count = asserted(self.site, credential, challenge, passkey)
+        if not self._accounts.count_use(passkey.credential, count):
+            raise ProofError("passkey: its count has not grown; it may be a copy")
+        return passkey
+
+    def _begin(self, officer: PersonCode, method: Method, agent: str) -> tuple[Session, str]:
+        now = self._clock.now()
+        try:
+            is_serving = bool(self.officer(officer).roles_at(now))
+        except NotFoundError:
+            is_serving = False
+        if not is_serving:
+            raise UnauthenticatedError(REFUSED)
+        token = self._token()
+        session = Session(
+            digest=_digest(token),
+            id=self._random(8).hex(),
+            officer=officer,
+            method=method,
+            agent=_plain(agent),
+            created_at=now,
+            seen_at=now,
+            expires_at=now + SESSION_LIFE,
+        )
+        self._accounts.begin_session(session)
+        return session, token
+
+
+def _counts(session: Session, now: datetime) -> bool:
+    is_idle = now - session.seen_at >= SESSION_IDLE
+    return session.ended_at is None and now < session.expires_at and not is_idle
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()
+
+
+def _key(purpose: Purpose, challenge: bytes, officer: PersonCode | None = None) -> bytes:
+    """What a challenge is known by. With the officer, where two may be given the same one."""
+    return hashlib.sha256(f"{purpose}\n{officer or ''}\n".encode() + challenge).digest()
+
+
+def _plain(agent: str) -> str:
+    """What a browser calls itself, cut to what is good for a list."""
+    return "".join(each for each in agent if " " <= each <= "~")[:AGENT_CHARACTERS_MAX]
