@@ -176,8 +176,10 @@ class SignIn:
             raise UnauthenticatedError(NO_LINK)
         return passkey
 
-    def enrol_password(self, token: str, password: str, challenge: str, code: str) -> None:
+    def enrol_password(self, token: str, password: str, challenge: str, code: str) -> PersonCode:
         """Use the link up for the fallback, with a code that shows that the secret has arrived.
+
+        Gives the officer, whose only way in this is now; all sessions are ended.
 
         Raises:
             NotFoundError: if the fallback is not offered.
@@ -204,6 +206,7 @@ class SignIn:
         way = Password(enrolment.officer, text, sealed, step)
         if not self._accounts.enrol(enrolment.digest, way, now):
             raise UnauthenticatedError(NO_LINK)
+        return enrolment.officer
 
     # ------------------------------------------------------------------ sign-in
 

@@ -139,7 +139,7 @@ class EnrolOptions(BaseModel):
 class Enrolled(BaseModel):
     """What the officer signs in with from now on."""
 
-    officer: str | None
+    officer: str
     method: Method
 
 
@@ -304,8 +304,10 @@ def _add_enrolment(routes: APIRouter, signin: SignIn) -> None:
     @routes.post("/enrol/password", status_code=HTTPStatus.CREATED)
     def enrol_password(answer: EnrolPassword) -> Enrolled:
         """Enrol a password and one-time codes, where that is offered."""
-        signin.enrol_password(answer.token, answer.password, answer.challenge, answer.code)
-        return Enrolled(officer=None, method=Method.PASSWORD)
+        officer = signin.enrol_password(
+            answer.token, answer.password, answer.challenge, answer.code
+        )
+        return Enrolled(officer=str(officer), method=Method.PASSWORD)
 
 
 def _cookie(*, secure: bool) -> str:
