@@ -69,6 +69,7 @@ def serve_until_interrupted(
         background.stop()
         if door.works:
             thread.join(GRACE_SECONDS)
+        uploading.close()
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     with listening(door.host, door.port) as listener:

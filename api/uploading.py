@@ -8,7 +8,8 @@ else has taken the upload over meanwhile.
 import json
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
@@ -30,9 +31,9 @@ from evidence_store.errors import (
     UnavailableError,
 )
 from evidence_store.identifiers import CaseId, PersonCode
-from evidence_store.intake import Arrival, Intake, Registered, source_key
+from evidence_store.intake import Arrival, Content, Intake, Registered, source_key
 from evidence_store.kinds import EvidenceKind, kind_of
-from ingest.arriving import Arriving
+from ingest.arriving import Arriving, Early
 from ingest.extraction.supervisor import Extractor
 
 LIFE = timedelta(days=7)
@@ -60,6 +61,10 @@ UPLOADERS = (
     OfficerRole.PROSECUTOR,
 )
 FILE_KEY_BYTES = 16
+EARLY_MAX = 2  # each shows up to 64 MiB in memory
+EARLY_BYTES_MIN = 16 * 1024 * 1024  # what is smaller is taken in at once when it is whole
+EARLY_IDLE_SECONDS = 120.0
+Parts = tuple[tuple[int, int], ...]
 
 
 class Segments(Protocol):
@@ -99,6 +104,10 @@ class Uploading:
     segments: Segments
     extractor: Extractor
     _finishing: threading.Lock = field(default_factory=threading.Lock)
+    _early: "EarlyOnes" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._early = EarlyOnes()
 
     @property
     def doors(self) -> DoorStore:
@@ -171,8 +180,12 @@ class Uploading:
             raise NotFoundError("there is no such upload")
         return found
 
-    def store(self, upload: Upload, content: bytes, *, acknowledge: bool = True) -> Upload:
-        """Make bytes durable behind those there are. Unless told to, they are not acknowledged yet.
+    def store(
+        self, upload: Upload, content: bytes | bytearray, *, acknowledge: bool = True
+    ) -> Upload:
+        """Make bytes durable behind those there are, and acknowledge them unless told not to.
+
+        Nobody may change `content` afterwards.
 
         Raises:
             FencedError: if another request has taken over; nothing is acknowledged.
@@ -189,6 +202,7 @@ class Uploading:
         own = (stream.sealed_size(size) for epoch, size in upload.parts if epoch == upload.epoch)
         self.segments.write(upload.id, upload.epoch, sum(own), out)
         moved = _moved(upload, len(content))
+        self._early.feed(upload, moved, content, self._begun_early)
         return self.acknowledge(moved) if acknowledge else moved
 
     def acknowledge(self, upload: Upload) -> Upload:
@@ -261,6 +275,7 @@ class Uploading:
                 upload.id, before=state, after=UploadState.ENDED, outcome=None
             ):
                 self.segments.remove(upload.id)
+                self._early.drop(upload.id)
                 return
         raise ConflictError("upload: it is finished, and stays")
 
@@ -273,6 +288,10 @@ class Uploading:
             ):
                 self.segments.remove(upload.id)
         return len(found)
+
+    def close(self) -> None:
+        """Let go of what is in memory only."""
+        self._early.close()
 
     def plaintext(self, upload: Upload) -> Iterator[bytes]:
         """The bytes of an upload, in order, each segment authenticated.
@@ -298,9 +317,11 @@ class Uploading:
         desk = cooperation.desk(self.instance, str(upload.officer))
         said = upload.metadata
         case_id = CaseId.parse(said["case"])
-        name = said["filename"].encode("utf-8", "surrogateescape")
-        arriving = Arriving(self.instance.vault, self.extractor)
-        content = arriving.take(self.plaintext(upload), name, upload.offset)
+        name = _name(upload)
+        content = self._early.content(upload)
+        if content is None:
+            arriving = Arriving(self.instance.vault, self.extractor)
+            content = arriving.take(self.plaintext(upload), name, upload.offset)
         try:
             asserted = _statement(desk, said).asserted(self.instance.catalog)
             if "kind" not in said:
@@ -318,6 +339,12 @@ class Uploading:
         finally:
             content.sealing.writer.abort()  # of no effect on what was committed
         return self._outcome(registered)
+
+    def _begun_early(self, upload: Upload) -> Early | None:
+        if upload.state is not UploadState.OPEN or (upload.length or 0) < EARLY_BYTES_MIN:
+            return None
+        arriving = Arriving(self.instance.vault, self.extractor)
+        return Early(arriving, _name(upload), upload.length or 0)
 
     def _outcome(self, registered: Registered) -> str:
         waits = ledger.settle(self.instance)
@@ -349,6 +376,87 @@ class Uploading:
             case_id = CaseId.parse(metadata["case"])
             if case_id not in reader.dossiers.cases_of(desk.officer, desk.now):
                 raise NotFoundError(f"there is no case {case_id}")
+
+
+@dataclass(slots=True)
+class _One:
+    """An upload that is taken in while it arrives, and the parts that it was fed."""
+
+    early: Early
+    fed: Parts = ()
+    feeding: threading.Lock = field(default_factory=threading.Lock)
+
+
+class EarlyOnes:
+    """The uploads that are taken in while they arrive: those that this process gets whole, in order.
+
+    What one was fed is known by the parts that the record will have once they are acknowledged.
+    If the record has others (another process wrote, a body was taken back), it is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ones: dict[str, _One] = {}
+
+    def feed(
+        self,
+        before: Upload,
+        after: Upload,
+        content: bytes | bytearray,
+        begin: Callable[[Upload], Early | None],
+    ) -> None:
+        """Feed it what is durable now; begins one with the first bytes of an upload."""
+        with self._lock:
+            one = self._ones.get(before.id)
+            if one is None and not before.parts and self._has_room():
+                early = begin(before)
+                if early is not None:
+                    one = self._ones[before.id] = _One(early)
+        if one is None:
+            return
+        with one.feeding:
+            if one.fed == before.parts and one.early.feed(content):
+                one.fed = after.parts
+                return
+        self.drop(before.id)
+
+    def content(self, upload: Upload) -> Content | None:
+        """What an upload that is whole holds, if it was taken in early; else None."""
+        with self._lock:
+            one = self._ones.get(upload.id)
+        if one is None:
+            return None
+        with one.feeding:
+            found = one.early.content() if one.fed == upload.parts else None
+        if found is None:
+            self.drop(upload.id)
+        with self._lock:
+            self._ones.pop(upload.id, None)
+        return found
+
+    def drop(self, upload_id: str) -> None:
+        """Let go of one, if there is one."""
+        with self._lock:
+            one = self._ones.pop(upload_id, None)
+        if one is not None:
+            one.early.drop()
+
+    def close(self) -> None:
+        """Let go of all."""
+        for each in list(self._ones):
+            self.drop(each)
+
+    def _has_room(self) -> bool:
+        long_ago = time.monotonic() - EARLY_IDLE_SECONDS
+        for upload_id, one in list(self._ones.items()):
+            if len(self._ones) >= EARLY_MAX and one.early.fed_at < long_ago:
+                del self._ones[upload_id]
+                one.early.drop()
+        return len(self._ones) < EARLY_MAX
+
+
+def _name(upload: Upload) -> bytes:
+    return upload.metadata["filename"].encode("utf-8", "surrogateescape")
 
 
 def _statement(desk: Desk, said: Mapping[str, str]) -> Statement:

@@ -7,9 +7,11 @@ after the last. While bytes leave, whatever ends the permission ends them too.
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from evidence_store.ahead import ahead
 from evidence_store.canonical import Json
 from evidence_store.cooperation.registry import (
     AuthorityEntry,
@@ -55,7 +57,8 @@ from evidence_store.sharing.terms import CONTENT, COPIES, Action, version_id
 from evidence_store.vault import Vault
 
 NO_ITEM = "no-such-item"
-PIECE_BYTES = 4 * 1024 * 1024
+PIECE_BYTES = 2 * 1024 * 1024
+PIECES_AHEAD = 2
 COPY_ID_BYTES = 16
 UNLIMITED = 2**31
 GRANTS_TRIED_MAX = 20
@@ -198,10 +201,12 @@ def _watched(
     sent, ended = 0, "interrupted"
     watch = Watch(desk, policy, opening)
     try:
-        for piece in _pieces(content):
-            watch.insist_open()
-            sent += len(piece)  # counted before it leaves: never fewer than left
-            yield piece
+        # Opened and digested by a thread of its own, while the piece before leaves.
+        with closing(ahead(_pieces(content), waiting=PIECES_AHEAD)) as pieces:
+            for piece in pieces:
+                watch.insist_open()
+                sent += len(piece)  # counted before it leaves: never fewer than left
+                yield piece
         ended = "complete"
     except DeniedError as error:
         ended = error.rule

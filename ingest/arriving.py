@@ -6,14 +6,17 @@ that lies in memory only; of what is longer it sees no more than that.
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
-from queue import Empty, Queue
+from queue import Full, Queue
 
 from evidence_store.age.stream import CHUNK_BYTES
+from evidence_store.ahead import ahead
 from evidence_store.digest import Fingerprinter
+from evidence_store.errors import EvidenceError, UnavailableError
 from evidence_store.intake import Content
 from evidence_store.vault import Sealing, Vault
 from ingest.extraction.supervisor import Extractor
@@ -26,7 +29,7 @@ BUFFERS = WAITING_MAX + 3  # one is filled, two wait, one is sealed and digested
 
 @dataclass(slots=True)
 class Arriving:
-    """Takes in streams, one at a time: memory is bounded by what is shown."""
+    """Takes in streams. Each holds what is shown of it, and some buffers, in memory."""
 
     vault: Vault
     extractor: Extractor
@@ -43,9 +46,12 @@ class Arriving:
         try:
             fingerprinter, room = Fingerprinter(), SHOWN_BYTES_MAX
             out = memoryview(bytearray(Sealing.room(BUFFER_BYTES)))
-            with ThreadPoolExecutor(1, "arriving") as beside:  # SHA-256 takes as long as the rest
+            with (
+                ThreadPoolExecutor(1, "arriving") as beside,  # SHA-256 takes as long as the rest
+                closing(ahead(_buffered(pieces), waiting=WAITING_MAX)) as buffers,
+            ):
                 digested: Future[None] | None = None
-                for piece, final in _ahead(_buffered(pieces)):
+                for piece, final in buffers:
                     if digested is not None:
                         digested.result()
                     digested = beside.submit(fingerprinter.update, piece)
@@ -68,40 +74,6 @@ class Arriving:
         )
 
 
-def _ahead(  # noqa: C901 - a thread and its end
-    buffers: Iterator[tuple[memoryview, bool]],
-) -> Iterator[tuple[memoryview, bool]]:
-    """The buffers, filled by a thread of its own while earlier ones are dealt with."""
-    ready: Queue[tuple[memoryview, bool] | BaseException] = Queue(WAITING_MAX)
-    gone = threading.Event()
-
-    def fill() -> None:
-        try:
-            for each in buffers:
-                ready.put(each)
-                if gone.is_set():
-                    return
-        except BaseException as error:  # noqa: BLE001 - raised again where buffers are taken
-            ready.put(error)
-
-    thread = threading.Thread(target=fill, name="arriving-ahead")
-    thread.start()
-    try:
-        while True:
-            each = ready.get()
-            if isinstance(each, BaseException):
-                raise each
-            yield each
-            if each[1]:
-                return
-    finally:
-        gone.set()
-        while thread.is_alive():
-            with suppress(Empty):
-                ready.get(timeout=0.05)
-        thread.join()
-
-
 def _buffered(pieces: Iterator[bytes]) -> Iterator[tuple[memoryview, bool]]:
     """The pieces in buffers of a size that can be sealed, each with whether it is the last."""
     buffers = [memoryview(bytearray(BUFFER_BYTES)) for _ in range(BUFFERS)]
@@ -117,3 +89,66 @@ def _buffered(pieces: Iterator[bytes]) -> Iterator[tuple[memoryview, bool]]:
             filled += len(taken)
             rest = rest[len(taken) :]
     yield buffers[turn][:filled], True
+
+
+class Early:
+    """One stream that is taken in while it arrives. It holds nothing that is not elsewhere, too.
+
+    Whoever feeds it says at the end whether what it was fed is what counts; if not, it is dropped
+    and the content is taken in from where it is durable. Fed by one thread at a time.
+    """
+
+    def __init__(self, arriving: Arriving, name: bytes, size_bytes: int) -> None:
+        self._arriving, self._name, self._size_bytes = arriving, name, size_bytes
+        self._pieces: Queue[bytes | bytearray | None] = Queue(1)
+        self._dropped = False
+        self._content: Future[Content] = Future()
+        self.fed_at = time.monotonic()
+        threading.Thread(target=self._run, name="early", daemon=True).start()
+
+    def feed(self, piece: bytes | bytearray) -> bool:
+        """Hand over the next bytes, which nobody changes any more; whether they were taken."""
+        self.fed_at = time.monotonic()
+        return self._put(piece)
+
+    def content(self) -> Content | None:
+        """The content, once all was fed; None if something failed. `abort` its writer afterwards."""
+        self._put(None)
+        try:
+            return self._content.result()
+        except EvidenceError:
+            return None  # it is taken in again, and what fails then is said
+
+    def drop(self) -> None:
+        """Let go of it; of no effect on what is durable elsewhere."""
+        self._dropped = True
+        self._put(None)
+        self._content.add_done_callback(_let_go)
+
+    def _put(self, piece: bytes | bytearray | None) -> bool:
+        while not self._content.done():
+            try:
+                self._pieces.put(piece, timeout=0.5)
+            except Full:
+                continue
+            return True
+        return False
+
+    def _run(self) -> None:
+        try:
+            taken = self._arriving.take(self._fed(), self._name, self._size_bytes)
+        except BaseException as error:  # noqa: BLE001 - raised again where the content is asked for
+            self._content.set_exception(error)
+        else:
+            self._content.set_result(taken)
+
+    def _fed(self) -> Iterator[bytes]:
+        while (piece := self._pieces.get()) is not None:
+            yield memoryview(piece)  # type: ignore[misc] # it is only copied from
+        if self._dropped:
+            raise UnavailableError("upload: it is not taken in early")
+
+
+def _let_go(content: "Future[Content]") -> None:
+    if content.exception() is None:
+        content.result().sealing.writer.abort()

@@ -271,7 +271,7 @@ async def _append(request: Request, uploading: Uploading, upload: Upload, body: 
         stored = await storing.settled()
     if body.checksum is not None and state is not None and state.digest() != body.checksum[1]:
         raise TusError(460, "upload: the checksum is another; nothing of this body is kept", "E460")
-    return await run_in_threadpool(_completed, uploading, stored, bytes(waiting))
+    return await run_in_threadpool(_completed, uploading, stored, waiting)
 
 
 class _Storing:
@@ -283,12 +283,12 @@ class _Storing:
         self.received = upload.offset
 
     async def put(self, segment: bytearray) -> None:
-        """Store a segment behind those before, once they are stored."""
+        """Store a segment behind those before, once they are stored. It is theirs from now on."""
         await self.settled()
         self.received += len(segment)
         self._pending = asyncio.create_task(
             run_in_threadpool(
-                self._uploading.store, self._upload, bytes(segment), acknowledge=self._at_once
+                self._uploading.store, self._upload, segment, acknowledge=self._at_once
             )
         )
 
@@ -300,7 +300,7 @@ class _Storing:
         return self._upload
 
 
-def _completed(uploading: Uploading, upload: Upload, last: bytes) -> Upload:
+def _completed(uploading: Uploading, upload: Upload, last: bytearray) -> Upload:
     """The upload with the last bytes of a body, acknowledged; taken in, if it is whole."""
     stored = uploading.acknowledge(uploading.store(upload, last, acknowledge=False))
     if stored.state is UploadState.OPEN and stored.offset == stored.length:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from httpx2 import Response
 
+from api.uploading import Uploading
 from api.worker import Worker
 from evidence_store.doors import UploadState
 from evidence_store.errors import StoreUnavailableError
@@ -307,3 +308,77 @@ def test_work_under_a_lease_is_done_by_one(doors: Doors) -> None:  # noqa: F811 
     assert doors.instance.doors.lease(
         "sequencing", second.holder, later, later + timedelta(minutes=1)
     )
+
+
+LARGE = bytes(range(256)) * (24 * 1024 * 4)  # 24 MiB, in three bodies
+THIRD = len(LARGE) // 3
+
+
+def sent(client: Client, path: str, *numbers: int, **more: str) -> None:
+    for number in numbers:
+        body = LARGE[number * THIRD : (number + 1) * THIRD]
+        assert client.patch(path, number * THIRD, body, **more).status_code == 204
+
+
+def insist_large(client: Client, path: str) -> None:
+    outcome = client.outcome(path)["outcome"]
+    assert outcome["status"] == "ingested"
+    assert outcome["sha256"] == hashlib.sha256(LARGE).hexdigest()
+    assert hashlib.sha256(stored(client, outcome)).hexdigest() == outcome["sha256"]
+
+
+def test_a_large_upload_is_taken_in_while_it_arrives(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = client.create(len(LARGE)).headers["location"]
+    monkeypatch.setattr(type(client.doors.uploading), "plaintext", None)  # nothing is read again
+    sent(client, path, 0, 1, 2)
+    insist_large(client, path)
+
+
+def test_what_a_body_that_was_taken_back_held_never_counts(client: Client) -> None:
+    path = client.create(len(LARGE)).headers["location"]
+    sent(client, path, 0)
+    wrong = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
+    answer = client.patch(path, THIRD, bytes(THIRD), **{"Upload-Checksum": f"sha256 {wrong}"})
+    assert answer.status_code == 460
+    sent(client, path, 1, 2)
+    insist_large(client, path)
+
+
+def test_a_large_upload_through_two_servers_in_turn_is_whole(client: Client) -> None:
+    path = client.create(len(LARGE)).headers["location"]
+    sent(client, path, 0)
+    state = client.doors.client.app.state  # type: ignore[attr-defined] # the application's
+    first = client.doors.uploading
+    state.uploading = Uploading(first.instance, first.segments, first.extractor)
+    sent(client, path, 1)
+    state.uploading = first
+    sent(client, path, 2)
+    insist_large(client, path)
+
+
+def test_an_upload_that_failed_while_it_was_taken_in_early_is_taken_in_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = client.create(len(LARGE)).headers["location"]
+    sent(client, path, 0)
+    with monkeypatch.context() as patched:
+        objects = type(client.doors.instance.vault.begin().writer)
+
+        def fails(*_: object) -> None:
+            raise StoreUnavailableError("the store is gone")
+
+        patched.setattr(objects, "write", fails)
+        sent(client, path, 1)
+    sent(client, path, 2)
+    insist_large(client, path)
+
+
+def test_an_upload_that_is_ended_leaves_no_object_behind(client: Client) -> None:
+    path = client.create(len(LARGE)).headers["location"]
+    before = list(client.doors.instance.objects.names())
+    sent(client, path, 0, 1)
+    assert client("DELETE", path, TUS).status_code == 204
+    client.doors.uploading.close()
+    assert list(client.doors.instance.objects.names()) == before
