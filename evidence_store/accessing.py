@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from evidence_store.ahead import ahead
 from evidence_store.canonical import Json
@@ -59,6 +59,7 @@ from evidence_store.vault import Vault
 NO_ITEM = "no-such-item"
 PIECE_BYTES = 2 * 1024 * 1024
 PIECES_AHEAD = 2
+LOOK_EVERY = timedelta(seconds=1)
 COPY_ID_BYTES = 16
 UNLIMITED = 2**31
 GRANTS_TRIED_MAX = 20
@@ -245,12 +246,17 @@ def end(
 
 
 class Watch:
-    """Whether an access is still allowed. Cheap while nothing has changed."""
+    """Whether an access is still allowed. Cheap while nothing has changed.
+
+    An act of anybody makes it look at what this access rests on, and so does a second that passes:
+    roles, competences and the need to know a case end by time, without an act.
+    """
 
     def __init__(self, desk: Desk, policy: Policy, opening: Opening) -> None:
         self._desk, self._policy, self._opening = desk, policy, opening
         self._grant = opening.asked.grant
         self._seen: object = None
+        self._log_size, self._looked_at = -1, desk.now
 
     def insist_open(self) -> None:
         """Insist that it is.
@@ -259,8 +265,13 @@ class Watch:
             DeniedError: if the permission has ended: by time, by an act, by the registry.
         """
         with self._desk.catalog.read() as reader:
+            now, log_size = self._desk.now, reader.ledger.size()
+            expired = self._grant is not None and now >= self._grant.valid_until
+            is_fresh = timedelta(0) <= now - self._looked_at < LOOK_EVERY
+            if log_size == self._log_size and is_fresh and not expired:
+                return
             seen = self._relevant(reader)
-            expired = self._grant is not None and self._desk.now >= self._grant.valid_until
+            self._log_size, self._looked_at = log_size, now
             if seen == self._seen and not expired:
                 return
             found = _consider(
