@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from storage.ledger.witness_home import WitnessHome
     from storage.objects.s3 import S3ObjectStore
     from storage.objects.s3_lock import LockMode
+    from storage.uploads.bucket import UploadBucket
     from storage.uploads.segments import UploadFolder
 
 T = TypeVar("T")
@@ -106,8 +107,10 @@ class Instance:
         return SqlAccountStore(self.catalog.engine)
 
     @property
-    def uploads(self) -> "UploadFolder":
-        """Where uploads under way lie, sealed."""
+    def uploads(self) -> "UploadFolder | UploadBucket":
+        """Where uploads under way lie, sealed: beside the headers, where nothing is locked."""
+        if self.settings.objects == "s3":
+            return _upload_bucket(self.home, self.settings)
         from storage.uploads.segments import UploadFolder
 
         return UploadFolder(self.home / UPLOADS)
@@ -383,6 +386,14 @@ def _headers(home: Path, settings: Settings) -> HeaderStore:
     from storage.ledger.bucket import HeaderBucket
 
     return HeaderBucket(_s3_client(home, settings), _stated(settings.s3_bucket, "s3_bucket"))
+
+
+def _upload_bucket(home: Path, settings: Settings) -> "UploadBucket":
+    from storage.ledger.bucket import HEADERS_SUFFIX
+    from storage.uploads.bucket import UploadBucket
+
+    bucket = _stated(settings.s3_bucket, "s3_bucket") + HEADERS_SUFFIX
+    return UploadBucket(_s3_client(home, settings), bucket)
 
 
 def _s3(home: Path, settings: Settings) -> "S3ObjectStore":
