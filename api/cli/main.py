@@ -22,6 +22,7 @@ from api.cli import (
     doctor,
     exhibits,
     fetch,
+    field_key,
     grant,
     ingest,
     items,
@@ -33,6 +34,7 @@ from api.cli import (
     registry,
     request,
     scenario,
+    seal,
     serve,
     setup,
     transfer,
@@ -102,6 +104,8 @@ protection.add_to(app)
 scenario.add_to(app)
 serve.add_to(app)
 push.add_to(app)
+seal.add_to(app)
+field_key.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> int:
