@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
 
-from api import cooperation, ledger
+from api import cooperation, field_arrivals, ledger
 from api.cli.asserted import Statement, kind_named, statement
 from api.cli.receipts import receipt_fields
 from api.wiring import Instance
@@ -51,6 +51,7 @@ METADATA_NAMES = frozenset(
         "place",
         "source",
         "title",
+        *field_arrivals.METADATA_NAMES,
     }
 )
 UPLOADERS = (
@@ -99,6 +100,7 @@ class Uploading:
     segments: Segments
     extractor: Extractor
     _finishing: threading.Lock = field(default_factory=threading.Lock)
+    _seals: field_arrivals.ReadSeals = field(default_factory=field_arrivals.ReadSeals)
 
     @property
     def doors(self) -> DoorStore:
@@ -298,20 +300,33 @@ class Uploading:
         desk = cooperation.desk(self.instance, str(upload.officer))
         said = upload.metadata
         case_id = CaseId.parse(said["case"])
-        name = said["filename"].encode("utf-8", "surrogateescape")
+        name = field_arrivals.source_name(said)
         arriving = Arriving(self.instance.vault, self.extractor)
         content = arriving.take(self.plaintext(upload), name, upload.offset)
         try:
             asserted = _statement(desk, said).asserted(self.instance.catalog)
             if "kind" not in said:
                 asserted = replace(asserted, kind=kind_of(content.media_type))
-            origin = f"upload:{upload.officer}:{said.get('path', said['filename'])}".encode()
+            origin = field_arrivals.origin_of(said, str(upload.officer))
+            sealed = field_arrivals.check(
+                self.instance,
+                desk,
+                said,
+                field_arrivals.Arrived(
+                    content.fingerprint, lambda: b"".join(self.plaintext(upload))
+                ),
+                self._seals,
+            )
+            if sealed is not None:
+                claims = (*content.claims, field_arrivals.claims_of(sealed))
+                content = replace(content, claims=claims)
             arrival = Arrival(
                 content=content,
                 source_name=name,
                 source_key=source_key(case_id, origin, content.fingerprint.sha256),
                 asserted=asserted,
                 stated=Digest.sha256_hex(said["sha256"]) if "sha256" in said else None,
+                sealed=sealed,
             )
             intake = Intake(self.instance.catalog, self.instance.vault, desk.recorder, case_id)
             (registered,) = intake.register([arrival])
@@ -321,7 +336,9 @@ class Uploading:
 
     def _outcome(self, registered: Registered) -> str:
         waits = ledger.settle(self.instance)
-        found = registered.arrival.content.fingerprint
+        found, sealed = registered.arrival.content.fingerprint, registered.arrival.sealed
+        with self.instance.catalog.read() as reader:
+            item = reader.item(registered.ern)
         receipt = receipt_fields(ledger.receipts(self.instance, registered.ern)[-1])
         return json.dumps(
             {
@@ -331,6 +348,9 @@ class Uploading:
                 "blake3": found.blake3.hex,
                 "size_bytes": found.size_bytes,
                 "media_type": registered.arrival.content.media_type,
+                "item_status": item.status.value,
+                "reason": item.status_reason,
+                "field_seal": None if sealed is None else sealed.open_data,
                 "receipt": {**receipt, **({} if waits is None else {"waits_for": waits})},
             }
         )
@@ -349,6 +369,7 @@ class Uploading:
             case_id = CaseId.parse(metadata["case"])
             if case_id not in reader.dossiers.cases_of(desk.officer, desk.now):
                 raise NotFoundError(f"there is no case {case_id}")
+            field_arrivals.insist_sendable(reader, metadata)
 
 
 def _statement(desk: Desk, said: Mapping[str, str]) -> Statement:
