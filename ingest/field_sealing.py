@@ -81,7 +81,7 @@ class FieldFolder:
         try:
             with OpenSource.open(source) as opened:
                 found = self._pass.read(opened)
-                return Sealed(name, SealedFile(found, _spelt(opened.modified_ns)))
+                return Sealed(name, SealedFile(found, spelt_time(opened.modified_ns)))
         except EvidenceError as error:
             return Unsealed(name, error.code, str(error))
 
@@ -126,7 +126,7 @@ def compare(seal: FieldSeal, folder: FieldFolder) -> Iterator[Finding]:
         yield Finding(name, Difference.MISSING, file.fingerprint)
 
 
-def _spelt(nanoseconds: int) -> str | None:
+def spelt_time(nanoseconds: int) -> str | None:
     """A file's time; None where it lies outside of the years that can be spelled."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     try:

@@ -40,6 +40,7 @@ from api.cli import (
     transfer,
     verify,
     versions,
+    watch,
     witness,
 )
 from api.cli.context import Shared
@@ -106,6 +107,7 @@ serve.add_to(app)
 push.add_to(app)
 seal.add_to(app)
 field_key.add_to(app)
+watch.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> int:
