@@ -107,11 +107,30 @@ class Watch:
 
     def _moments(self) -> Iterator[None]:
         """Whenever something may have changed, and at least so often as files settle."""
+        yield None
+        last = time.monotonic()
+        while not self._stopped.is_set():
+            try:
+                for is_changed in self._messages():
+                    is_due = time.monotonic() - last > RESCAN_SECONDS
+                    if is_changed or self._seen or is_due or self.once:
+                        last = time.monotonic()
+                        yield None
+            except RuntimeError:
+                # A name that is not UTF-8, which the library cannot tell, or no more watches to be
+                # had from the kernel: the folder is looked at instead.
+                self._stopped.wait(self.settle_seconds)
+                yield None
+
+    def _messages(self) -> Iterator[bool]:
+        """Whether anything but our own files changed; False whenever the time to settle is over.
+
+        Raises:
+            RuntimeError: what the library makes of anything else.
+        """
         from watchfiles import watch  # noqa: PLC0415 - for this command only
 
-        yield None
         own = {os.fsdecode(each) for each in self.folder.own}
-        last = time.monotonic()
         for changes in watch(
             os.fsdecode(self.folder.root),
             watch_filter=lambda _, path: path not in own,
@@ -121,10 +140,7 @@ class Watch:
             debounce=200,
             raise_interrupt=False,
         ):
-            is_due = time.monotonic() - last > RESCAN_SECONDS
-            if changes or self._seen or is_due or self.once:
-                last = time.monotonic()
-                yield None
+            yield bool(changes)
 
     def _restored(self) -> list[SealToSend]:
         """The seals that were made before, of which something is not sent."""
