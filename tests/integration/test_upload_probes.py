@@ -74,7 +74,7 @@ def spelt(name: bytes) -> str:
 def test_what_is_said_of_a_seal_is_checked_before_a_byte_is_sent(
     client: Client, said: dict[str, str], status: int
 ) -> None:
-    assert client.create(5, **said).status_code == status
+    assert client.create(5, content=None, **said).status_code == status
     assert not (client.doors.instance.home / "uploads").exists()
 
 
