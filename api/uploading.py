@@ -8,15 +8,15 @@ else has taken the upload over meanwhile.
 import json
 import secrets
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
 
-from api import cooperation, ledger
+from api import cooperation, field_arrivals, ledger
 from api.cli.asserted import Statement, kind_named, statement
 from api.cli.receipts import receipt_fields
+from api.early import EarlyOnes
 from api.wiring import Instance
 from evidence_store.age import stream
 from evidence_store.cooperation.registry import OfficerRole
@@ -31,7 +31,7 @@ from evidence_store.errors import (
     UnavailableError,
 )
 from evidence_store.identifiers import CaseId, PersonCode
-from evidence_store.intake import Arrival, Content, Intake, Registered, source_key
+from evidence_store.intake import Arrival, Intake, Registered, source_key
 from evidence_store.kinds import EvidenceKind, kind_of
 from ingest.arriving import Arriving, Early
 from ingest.extraction.supervisor import Extractor
@@ -52,6 +52,7 @@ METADATA_NAMES = frozenset(
         "place",
         "source",
         "title",
+        *field_arrivals.METADATA_NAMES,
     }
 )
 UPLOADERS = (
@@ -61,10 +62,7 @@ UPLOADERS = (
     OfficerRole.PROSECUTOR,
 )
 FILE_KEY_BYTES = 16
-EARLY_MAX = 2  # each shows up to 64 MiB in memory
 EARLY_BYTES_MIN = 16 * 1024 * 1024  # what is smaller is taken in at once when it is whole
-EARLY_IDLE_SECONDS = 120.0
-Parts = tuple[tuple[int, int], ...]
 
 
 class Segments(Protocol):
@@ -104,10 +102,8 @@ class Uploading:
     segments: Segments
     extractor: Extractor
     _finishing: threading.Lock = field(default_factory=threading.Lock)
-    _early: "EarlyOnes" = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._early = EarlyOnes()
+    _early: EarlyOnes = field(default_factory=EarlyOnes)
+    _seals: field_arrivals.ReadSeals = field(default_factory=field_arrivals.ReadSeals)
 
     @property
     def doors(self) -> DoorStore:
@@ -317,7 +313,7 @@ class Uploading:
         desk = cooperation.desk(self.instance, str(upload.officer))
         said = upload.metadata
         case_id = CaseId.parse(said["case"])
-        name = _name(upload)
+        name = field_arrivals.source_name(said)
         content = self._early.content(upload)
         if content is None:
             arriving = Arriving(self.instance.vault, self.extractor)
@@ -326,13 +322,26 @@ class Uploading:
             asserted = _statement(desk, said).asserted(self.instance.catalog)
             if "kind" not in said:
                 asserted = replace(asserted, kind=kind_of(content.media_type))
-            origin = f"upload:{upload.officer}:{said.get('path', said['filename'])}".encode()
+            origin = field_arrivals.origin_of(said, str(upload.officer))
+            sealed = field_arrivals.check(
+                self.instance,
+                desk,
+                said,
+                field_arrivals.Arrived(
+                    content.fingerprint, lambda: b"".join(self.plaintext(upload))
+                ),
+                self._seals,
+            )
+            if sealed is not None:
+                claims = (*content.claims, field_arrivals.claims_of(sealed))
+                content = replace(content, claims=claims)
             arrival = Arrival(
                 content=content,
                 source_name=name,
                 source_key=source_key(case_id, origin, content.fingerprint.sha256),
                 asserted=asserted,
                 stated=Digest.sha256_hex(said["sha256"]) if "sha256" in said else None,
+                sealed=sealed,
             )
             intake = Intake(self.instance.catalog, self.instance.vault, desk.recorder, case_id)
             (registered,) = intake.register([arrival])
@@ -344,11 +353,13 @@ class Uploading:
         if upload.state is not UploadState.OPEN or (upload.length or 0) < EARLY_BYTES_MIN:
             return None
         arriving = Arriving(self.instance.vault, self.extractor)
-        return Early(arriving, _name(upload), upload.length or 0)
+        return Early(arriving, field_arrivals.source_name(upload.metadata), upload.length or 0)
 
     def _outcome(self, registered: Registered) -> str:
         waits = ledger.settle(self.instance)
-        found = registered.arrival.content.fingerprint
+        found, sealed = registered.arrival.content.fingerprint, registered.arrival.sealed
+        with self.instance.catalog.read() as reader:
+            item = reader.item(registered.ern)
         receipt = receipt_fields(ledger.receipts(self.instance, registered.ern)[-1])
         return json.dumps(
             {
@@ -358,6 +369,9 @@ class Uploading:
                 "blake3": found.blake3.hex,
                 "size_bytes": found.size_bytes,
                 "media_type": registered.arrival.content.media_type,
+                "item_status": item.status.value,
+                "reason": item.status_reason,
+                "field_seal": None if sealed is None else sealed.open_data,
                 "receipt": {**receipt, **({} if waits is None else {"waits_for": waits})},
             }
         )
@@ -376,87 +390,7 @@ class Uploading:
             case_id = CaseId.parse(metadata["case"])
             if case_id not in reader.dossiers.cases_of(desk.officer, desk.now):
                 raise NotFoundError(f"there is no case {case_id}")
-
-
-@dataclass(slots=True)
-class _One:
-    """An upload that is taken in while it arrives, and the parts that it was fed."""
-
-    early: Early
-    fed: Parts = ()
-    feeding: threading.Lock = field(default_factory=threading.Lock)
-
-
-class EarlyOnes:
-    """The uploads that are taken in while they arrive: those that this process gets whole, in order.
-
-    What one was fed is known by the parts that the record will have once they are acknowledged.
-    If the record has others (another process wrote, a body was taken back), it is dropped.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ones: dict[str, _One] = {}
-
-    def feed(
-        self,
-        before: Upload,
-        after: Upload,
-        content: bytes | bytearray,
-        begin: Callable[[Upload], Early | None],
-    ) -> None:
-        """Feed it what is durable now; begins one with the first bytes of an upload."""
-        with self._lock:
-            one = self._ones.get(before.id)
-            if one is None and not before.parts and self._has_room():
-                early = begin(before)
-                if early is not None:
-                    one = self._ones[before.id] = _One(early)
-        if one is None:
-            return
-        with one.feeding:
-            if one.fed == before.parts and one.early.feed(content):
-                one.fed = after.parts
-                return
-        self.drop(before.id)
-
-    def content(self, upload: Upload) -> Content | None:
-        """What an upload that is whole holds, if it was taken in early; else None."""
-        with self._lock:
-            one = self._ones.get(upload.id)
-        if one is None:
-            return None
-        with one.feeding:
-            found = one.early.content() if one.fed == upload.parts else None
-        if found is None:
-            self.drop(upload.id)
-        with self._lock:
-            self._ones.pop(upload.id, None)
-        return found
-
-    def drop(self, upload_id: str) -> None:
-        """Let go of one, if there is one."""
-        with self._lock:
-            one = self._ones.pop(upload_id, None)
-        if one is not None:
-            one.early.drop()
-
-    def close(self) -> None:
-        """Let go of all."""
-        for each in list(self._ones):
-            self.drop(each)
-
-    def _has_room(self) -> bool:
-        long_ago = time.monotonic() - EARLY_IDLE_SECONDS
-        for upload_id, one in list(self._ones.items()):
-            if len(self._ones) >= EARLY_MAX and one.early.fed_at < long_ago:
-                del self._ones[upload_id]
-                one.early.drop()
-        return len(self._ones) < EARLY_MAX
-
-
-def _name(upload: Upload) -> bytes:
-    return upload.metadata["filename"].encode("utf-8", "surrogateescape")
+            field_arrivals.insist_sendable(reader, metadata)
 
 
 def _statement(desk: Desk, said: Mapping[str, str]) -> Statement:

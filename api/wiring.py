@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from api import settings as configuration
 from api.settings import Settings
 from evidence_store.accounts import AccountStore
@@ -54,6 +56,7 @@ UPLOADS = Path("uploads")
 ORIGIN_HOST = "evidence-log.invalid"  # reserved (RFC 6761): a name, not an address
 EXERCISE_HOST = f"exercise.{ORIGIN_HOST}"
 Passphrase = Callable[[], bytes]
+FieldKey = Ed25519PrivateKey
 
 
 class SystemClock:
@@ -283,6 +286,18 @@ def rebuild_catalog(home: Path, ask: Passphrase) -> None:
     url = database_url(home, settings)
     with closing(create_empty(url, busy_seconds=settings.database_busy_seconds)) as catalog:
         catalog.restore(read_journal(vault, headers), read_headers(headers))
+
+
+def field_key(path: Path, passphrase: bytes | None, *, new: bool = False) -> FieldKey:
+    """The key that a kit seals with in the field, made now if `new`; it needs no instance beside it.
+
+    Raises:
+        ConflictError: if a new one is wanted and there is something; it is left as it is.
+        KeyUnavailableError, SettingsError, NoSpaceError, UnavailableError: as `storage.keys.field`.
+    """
+    from storage.keys import field
+
+    return field.make(path, passphrase) if new else field.load(path, passphrase)
 
 
 def witness_home(home: Path) -> "WitnessHome":

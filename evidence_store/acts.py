@@ -6,6 +6,7 @@ a place or a source is a disclosure.
 
 from evidence_store.canonical import Json
 from evidence_store.digest import Fingerprint
+from evidence_store.field_seal import SealCheck
 from evidence_store.identifiers import Ern
 from evidence_store.item import Item, Version
 from evidence_store.ledger.event import Draft
@@ -21,8 +22,10 @@ def measured(fingerprint: Fingerprint, version: int | None = None) -> dict[str, 
     return found if version is None else {"version": version, **found}
 
 
-def registered(item: Item, version: Version | None = None) -> Draft:
-    """That an item was registered, with its original if it has one."""
+def registered(
+    item: Item, version: Version | None = None, sealed: SealCheck | None = None
+) -> Draft:
+    """That an item was registered, with its original if it has one, and under which field seal."""
     asserted = item.asserted
     seals = asserted.fields.get("seal_numbers")
     data: dict[str, Json] = {
@@ -42,6 +45,9 @@ def registered(item: Item, version: Version | None = None) -> Draft:
         "place": asserted.place,
         "source": asserted.source,
     }
+    if sealed is not None:
+        data["field_seal"] = sealed.open_data
+        private["field_seal"] = sealed.private_data
     if asserted.title is not None:
         private["title"] = asserted.title
     if item.source_name is not None:

@@ -21,7 +21,8 @@ from enum import StrEnum
 from evidence_store import acts
 from evidence_store.claims import ClaimSet
 from evidence_store.digest import Algorithm, Digest, Fingerprint
-from evidence_store.errors import FixityError
+from evidence_store.errors import EvidenceError
+from evidence_store.field_seal import SealCheck
 from evidence_store.identifiers import CaseId, Ern, ObjectName
 from evidence_store.item import Asserted, Item, ItemStatus, SealedObject, Version, VersionType
 from evidence_store.ledger.event import Draft
@@ -56,7 +57,8 @@ class Content:
 class Arrival:
     """Content that is to become an item: where it came from, and what was said of it.
 
-    `stated` is the digest that the sender stated, if any.
+    `stated` is the digest that the sender stated, if any; `sealed` what comparing it with a field
+    seal brought.
     """
 
     content: Content
@@ -64,10 +66,13 @@ class Arrival:
     source_key: bytes
     asserted: Asserted
     stated: Digest | None = None
+    sealed: SealCheck | None = None
 
     @property
-    def problem(self) -> FixityError | None:
-        """Why the item goes into quarantine: the sender stated another digest."""
+    def problem(self) -> EvidenceError | None:
+        """Why the item goes into quarantine: it is not what was sealed, or not what was stated."""
+        if self.sealed is not None and self.sealed.problem is not None:
+            return self.sealed.problem
         found = self.content.fingerprint
         return None if self.stated is None else stated_digest_error(self.stated, found)
 
@@ -202,7 +207,8 @@ class Intake:
         writer.add_sealed(list(fresh.values()))
         claims = [entry.claims for entry in entries]
         writer.add_versions(list(zip(versions, claims, strict=True)))
-        self.recorder.record(writer, _drafts(items, versions))
+        seals = [entry.arrival.sealed for entry in entries]
+        self.recorder.record(writer, _drafts(items, versions, seals))
         made = {id(entry.arrival): entry.status for entry in entries}
         known = {**known, **{entry.arrival.source_key: ern for ern, entry in named}}
         return [
@@ -234,10 +240,12 @@ def register_exhibit(
     return item
 
 
-def _drafts(items: Sequence[Item], versions: Sequence[Version]) -> Sequence[Draft]:
+def _drafts(
+    items: Sequence[Item], versions: Sequence[Version], seals: Sequence[SealCheck | None]
+) -> Sequence[Draft]:
     drafts = []
-    for item, version in zip(items, versions, strict=True):
-        drafts.append(acts.registered(item, version))
+    for item, version, sealed in zip(items, versions, seals, strict=True):
+        drafts.append(acts.registered(item, version, sealed))
         if item.status is ItemStatus.QUARANTINED:
             drafts.append(acts.quarantined(item))
     return drafts

@@ -15,6 +15,7 @@ from evidence_store.cooperation.registry import (
     AuthorityRole,
     Entry,
     EntryKind,
+    FieldKeyEntry,
     OfficerEntry,
     OfficerRole,
     StateEntry,
@@ -102,6 +103,17 @@ class Registry:
         found = self.find(EntryKind.OFFICER, str(code))
         if found is None or not isinstance(found.entry, OfficerEntry):
             raise NotFoundError(f"registry: there is no officer {code}")
+        return found.entry
+
+    def field_key(self, key: str) -> FieldKeyEntry:
+        """A field key's entry.
+
+        Raises:
+            NotFoundError: if there is none.
+        """
+        found = self.find(EntryKind.FIELD_KEY, key)
+        if found is None or not isinstance(found.entry, FieldKeyEntry):
+            raise NotFoundError(f"registry: there is no field key {key[:64]}")
         return found.entry
 
     def insist(
@@ -296,6 +308,8 @@ def _insist_whole(reader: CatalogReader, chains: Chains, entry: Entry) -> None:
             pass
         case OfficerEntry():
             registry.authority(entry.authority)
+        case FieldKeyEntry():
+            _insist_field_key(registry, entry)
         case AssignmentEntry():
             registry.officer(entry.officer)
             reader.case(entry.case_id)
@@ -309,6 +323,14 @@ def _insist_whole(reader: CatalogReader, chains: Chains, entry: Entry) -> None:
                 raise NotFoundError(f"registry: there is no institution {entry.institution}")
         case _:
             registry.state(entry.state.value)
+
+
+def _insist_field_key(registry: Registry, entry: FieldKeyEntry) -> None:
+    """Insist that a field key stays with one authority: it can be ended, and not be moved."""
+    registry.authority(entry.authority)
+    known = registry.find(EntryKind.FIELD_KEY, entry.key)
+    if known is not None and getattr(known.entry, "authority", None) != entry.authority:
+        raise ConflictError(f"registry: the field key {entry.key} is another authority's")
 
 
 def _entries(step: Step) -> list[Entry]:

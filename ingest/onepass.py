@@ -78,6 +78,43 @@ class OnePass:
         )
 
 
+class FingerprintPass:
+    """Reads sources for their digests alone. Used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._buffers = [memoryview(bytearray(BUFFER_BYTES)) for _ in range(BUFFERS)]
+
+    def read(self, opened: OpenSource) -> Fingerprint:
+        """Read the source whole; returns its fingerprint.
+
+        Raises:
+            SourceChangedError: if it changed meanwhile.
+            UnsupportedSourceError: if its medium fails.
+        """
+        sha256, blake3, offset = hasher(Algorithm.SHA256), hasher(Algorithm.BLAKE3), 0
+        if opened.size_bytes < BUFFER_BYTES:  # not worth a thread
+            content = self._buffers[0][: opened.read_into(self._buffers[0], 0)]
+            sha256.update(content)
+            blake3.update(content)
+            offset = len(content)
+        else:
+            with _Lane(sha256.update, self._buffers) as hashing:
+                while offset < opened.size_bytes:
+                    buffer = hashing.free()
+                    content = buffer[: opened.read_into(buffer, offset)]
+                    if not content:
+                        break
+                    hashing.pass_on(buffer, len(content))
+                    blake3.update(content)
+                    offset += len(content)
+        opened.check_unchanged(offset)
+        return Fingerprint(
+            sha256=Digest(Algorithm.SHA256, sha256.digest()),
+            blake3=Digest(Algorithm.BLAKE3, blake3.digest()),
+            size_bytes=offset,
+        )
+
+
 class _Lane:
     """A thread that does one thing with filled buffers, in order, and gives them back.
 

@@ -48,6 +48,11 @@ class OpenSource:
         """The size when it was opened."""
         return self._found.st_size
 
+    @property
+    def modified_ns(self) -> int:
+        """When it was modified last, as the medium says: nanoseconds since 1970."""
+        return self._found.st_mtime_ns
+
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """Fill the buffer from `offset`; returns how much was read: less only at the end.
 

@@ -22,6 +22,7 @@ from api.cli import (
     doctor,
     exhibits,
     fetch,
+    field_key,
     grant,
     ingest,
     items,
@@ -33,11 +34,13 @@ from api.cli import (
     registry,
     request,
     scenario,
+    seal,
     serve,
     setup,
     transfer,
     verify,
     versions,
+    watch,
     witness,
 )
 from api.cli.context import Shared
@@ -102,6 +105,9 @@ protection.add_to(app)
 scenario.add_to(app)
 serve.add_to(app)
 push.add_to(app)
+seal.add_to(app)
+field_key.add_to(app)
+watch.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> int:

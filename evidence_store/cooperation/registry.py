@@ -5,6 +5,7 @@ was recorded by a date, and was valid on a date, decides whether an act of that 
 done. Knows nothing of who may change it.
 """
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ from evidence_store.canonical import Json, canonical
 from evidence_store.classification import Classification
 from evidence_store.cooperation.iso3166 import checked_code
 from evidence_store.errors import MalformedError
+from evidence_store.field_seal import PUBLIC_BYTES, key_id, public_key
 from evidence_store.identifiers import AuthorityId, CaseId, PersonCode, Role, StateCode
 from evidence_store.kinds import stated
 from evidence_store.moment import Moment
@@ -31,6 +33,7 @@ class EntryKind(StrEnum):
     AUTHORITY = "authority"
     OFFICER = "officer"
     ASSIGNMENT = "assignment"
+    FIELD_KEY = "field_key"
 
 
 class StateKind(StrEnum):
@@ -294,13 +297,48 @@ class AssignmentEntry:
         }
 
 
-Entry = StateEntry | InstitutionEntry | AuthorityEntry | OfficerEntry | AssignmentEntry
+@dataclass(frozen=True, slots=True)
+class FieldKeyEntry:
+    """The key of a kit that seals in the field for an authority, and while it counts.
+
+    Judged by this system's clock when a seal arrives: what the kit's clock says proves nothing.
+    """
+
+    public: bytes
+    authority: AuthorityId
+    kit: str
+    validity: Validity
+
+    def __post_init__(self) -> None:
+        stated(self.kit, "field key: kit")
+        if len(self.public) != PUBLIC_BYTES:
+            raise MalformedError(f"field key: expected a public key of {PUBLIC_BYTES} bytes")
+
+    @property
+    def key(self) -> str:
+        """What it is known by."""
+        return key_id(self.public)
+
+    def to_json(self) -> dict[str, Json]:
+        """The document, but for its kind."""
+        return {
+            "public": base64.b64encode(self.public).decode("ascii"),
+            "authority": self.authority.value,
+            "kit": self.kit,
+            **self.validity.to_json(),
+        }
+
+
+Entry = (
+    StateEntry | InstitutionEntry | AuthorityEntry | OfficerEntry | AssignmentEntry | FieldKeyEntry
+)
 KIND_OF: Mapping[type, EntryKind] = {
     StateEntry: EntryKind.STATE,
     InstitutionEntry: EntryKind.INSTITUTION,
     AuthorityEntry: EntryKind.AUTHORITY,
     OfficerEntry: EntryKind.OFFICER,
     AssignmentEntry: EntryKind.ASSIGNMENT,
+    FieldKeyEntry: EntryKind.FIELD_KEY,
 }
 
 
@@ -412,12 +450,22 @@ def _assignment(document: Mapping[str, Json]) -> AssignmentEntry:
     )
 
 
+def _field_key(document: Mapping[str, Json]) -> FieldKeyEntry:
+    return FieldKeyEntry(
+        public_key(str(document["public"])),
+        AuthorityId(str(document["authority"])),
+        str(document["kit"]),
+        _validity(document),
+    )
+
+
 _READERS: Mapping[EntryKind, Callable[[Mapping[str, Json]], Entry]] = {
     EntryKind.STATE: _state,
     EntryKind.INSTITUTION: _institution,
     EntryKind.AUTHORITY: _authority,
     EntryKind.OFFICER: _officer,
     EntryKind.ASSIGNMENT: _assignment,
+    EntryKind.FIELD_KEY: _field_key,
 }
 
 
