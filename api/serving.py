@@ -5,9 +5,8 @@ What it needs is loaded when it is called: it takes half a second that no other 
 
 import logging
 import signal
-import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,20 @@ GRACE_SECONDS = 30
 NOWHERE = Site(
     "localhost", "http://localhost", "Evidence store"
 )  # enrolments are issued for no site
+
+
+def work_until_interrupted(instance: Instance, extractor: Extractor, output: Output) -> None:
+    """Do the background work apart from any server; prints who does it.
+
+    Raises:
+        SettingsError: if the rules have a mistake.
+    """
+    cooperation.policy()
+    background = Worker(instance, Uploading(instance, instance.uploads, extractor))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    output.record({"worker": background.holder}, f"working as {background.holder}")
+    with suppress(KeyboardInterrupt), background:
+        background.run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +75,8 @@ def serve_until_interrupted(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        thread = threading.Thread(target=background.run, name="worker", daemon=True)
-        if door.works:
-            thread.start()
-        yield
-        background.stop()
-        if door.works:
-            thread.join(GRACE_SECONDS)
+        with background if door.works else nullcontext():
+            yield
         uploading.close()
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")

@@ -52,6 +52,15 @@ def serve(
     serve_until_interrupted(here.instance(), extractor, door, here.output)
 
 
+def worker(context: typer.Context) -> None:
+    """Do the background work until interrupted, apart from `serve --no-worker`. Several may run."""
+    here = shared(context)
+    from api.serving import work_until_interrupted  # noqa: PLC0415 - likewise
+
+    extractor = here.extractor()
+    work_until_interrupted(here.instance(), extractor, here.output)
+
+
 @enrolment_commands.command("issue")
 def issue(
     context: typer.Context,
@@ -146,5 +155,6 @@ def end(
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command("serve")(serve)
+    app.command("worker")(worker)
     app.add_typer(token_commands, name="token")
     app.add_typer(enrolment_commands, name="enrolment")

@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import fixity
 from api.http import problems
 from api.http.caller import SessionOf
 from api.http.cooperation import cooperation_routes
@@ -99,12 +100,12 @@ def _health() -> APIRouter:
 
     @routes.get("/ready")
     def ready(request: Request) -> dict[str, str]:
-        """Whether catalog, store and log answer."""
+        """Whether catalog, store and log answer, and what the fixity cycle found."""
         instance: Instance = request.app.state.instance
         with instance.catalog.read() as reader:
             reader.ledger.head()
         next(instance.objects.names(), None)
-        return {"status": "ready"}
+        return {"status": "ready", "fixity": fixity.word(fixity.stands(instance))}
 
     return routes
 
