@@ -74,6 +74,10 @@ class Settings(BaseSettings):
     fixity_bytes_per_second: int = Field(
         32 * 1024 * 1024, ge=1024, description="How fast the fixity cycle reads at most."
     )
+    webhooks_to_private: bool = Field(
+        default=False,
+        description="In an exercise: let webhooks go to the own network, and to loopback by http.",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -6,7 +6,7 @@ them again each time, with growing pauses while they are away.
 
 from collections.abc import Callable, Sequence
 
-from api import fixity, ledger, stamping
+from api import fixity, ledger, notices, stamping, webhooks
 from api.leases import Keep, Task
 from api.uploading import Uploading
 from api.wiring import Instance
@@ -17,6 +17,8 @@ UPLOADS_SECONDS = 5.0
 EXPIRY_SECONDS = 60.0
 STAMPS_SECONDS = 900.0
 FIXITY_SECONDS = 300.0
+NOTICES_SECONDS = 2.0
+WEBHOOKS_SECONDS = 2.0
 
 
 def all_tasks(instance: Instance, uploading: Uploading) -> Sequence[Task]:
@@ -26,6 +28,8 @@ def all_tasks(instance: Instance, uploading: Uploading) -> Sequence[Task]:
         Task("uploads", _each(uploading.take_in_waiting), UPLOADS_SECONDS),
         Task("expiry", _each(lambda: expire(instance, uploading)), EXPIRY_SECONDS),
         Task("time-stamps", _each(lambda: stamp(instance)), STAMPS_SECONDS, STAMPS_SECONDS),
+        Task("notices", _each(lambda: tell(instance)), NOTICES_SECONDS),
+        Task("webhooks", _each(lambda: webhooks.deliver(instance)), WEBHOOKS_SECONDS),
         Task("fixity", lambda keep: read_again(instance, keep), FIXITY_SECONDS),
     )
 
@@ -60,6 +64,12 @@ def stamp(instance: Instance) -> None:
     for each in found.values():
         if isinstance(each, EvidenceError):
             raise each
+
+
+def tell(instance: Instance) -> None:
+    """Say of what is over that it is, and make messages of what happened."""
+    notices.call_time(instance)
+    notices.dispatch(instance)
 
 
 def read_again(instance: Instance, keep: Keep) -> None:

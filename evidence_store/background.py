@@ -3,11 +3,12 @@
 None of it is evidence. `tests/contract` holds every `WorkStore` to this.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from evidence_store.canonical import Json
 from evidence_store.identifiers import AuthorityId, PersonCode, Subject
 
 
@@ -23,13 +24,14 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """An event by its place in the log, without what it says."""
+    """An event by its place in the log, with what it says openly."""
 
     place: int
     subject: Subject
     seq: int
     act: str
     at: datetime
+    data: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +107,73 @@ class WorkStore(Protocol):
 
     def open_uploads(self, *, most: int) -> int:
         """How many uploads are under way, counted up to so many."""
+        ...
+
+    def happened(self, after: int, *, limit: int) -> Sequence[Happened]:
+        """Events by their place in the log, from behind `after`."""
+        ...
+
+    def add_notice(self, notice: Notice) -> None:
+        """Enter something to tell; its number is given here."""
+        ...
+
+    def notices(self, after: int, *, limit: int) -> Sequence[Notice]:
+        """What is to be told, from behind a number."""
+        ...
+
+    def tell(
+        self,
+        name: str,
+        position: int,
+        deliveries: Sequence[Delivery],
+        deadlines: Sequence[Deadline] = (),
+    ) -> None:
+        """Enter messages and deadlines, and how far that has come, all at once.
+
+        A message that is there already is left as it is; of a deadline, the last holds.
+        """
+        ...
+
+    def over(self, now: datetime, *, limit: int) -> Sequence[Deadline]:
+        """Deadlines whose time is over."""
+        ...
+
+    def forget(self, deadline: Deadline) -> None:
+        """Let go of a deadline."""
+        ...
+
+    def add_webhook(self, webhook: Webhook, *, most: int) -> bool:
+        """Enter a subscription; False if the authority has so many already."""
+        ...
+
+    def webhooks(self, authority: AuthorityId) -> Sequence[Webhook]:
+        """An authority's subscriptions, disabled ones included."""
+        ...
+
+    def webhook(self, webhook_id: str) -> Webhook | None:
+        """A subscription."""
+        ...
+
+    def end_webhook(self, authority: AuthorityId, webhook_id: str) -> bool:
+        """End a subscription, with what was still to be told; whether there was one."""
+        ...
+
+    def disable_webhook(self, webhook_id: str, at: datetime, reason: str) -> None:
+        """Tell a subscriber nothing more. What was to be told is let go of."""
+        ...
+
+    def due(self, now: datetime, *, limit: int) -> Sequence[Delivery]:
+        """Messages whose next attempt is due, the longest waiting first."""
+        ...
+
+    def delivered(self, delivery_id: str) -> None:
+        """A message was acknowledged."""
+        ...
+
+    def postpone(self, delivery_id: str, attempts: int, due_at: datetime) -> None:
+        """A message was not acknowledged, and is sent again later."""
+        ...
+
+    def pending(self, webhook_id: str, *, most: int) -> int:
+        """How many messages wait, counted up to so many."""
         ...

@@ -4,9 +4,6 @@ Nothing is open without sign-in but the public log, the witness, and whether it 
 given an identifier, and the logs hold that and no more: no names, no content, no secrets.
 """
 
-import logging
-import secrets
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -25,11 +22,12 @@ from api.http.evidence import evidence_routes
 from api.http.log import log_routes
 from api.http.transfers import transfer_routes
 from api.http.uploads import OFFSET_TYPE, upload_routes
+from api.http.watching import Counts, Watch
+from api.http.webhooks import describe, webhook_routes
 from api.uploading import Uploading
 from api.wiring import Instance
 from evidence_store.dossiers import Chains
 
-log = logging.getLogger("evidence.http")
 BODY_BYTES_MAX = 1024 * 1024
 QUERY_BYTES_MAX = 8 * 1024
 PARAMETERS_MAX = 50
@@ -52,6 +50,7 @@ def create_app(
     session_of: SessionOf | None = None,
     sign_in: APIRouter | None = None,
     lifespan: Callable[[FastAPI], Any] | None = None,
+    counts: Counts | None = None,
 ) -> FastAPI:
     """The application of an instance."""
 
@@ -80,13 +79,16 @@ def create_app(
         cooperation_routes(),
         transfer_routes(),
         upload_routes(),
+        webhook_routes(),
         _health(),
     ):
         app.include_router(routes)
+    describe(app)
     if sign_in is not None:
         app.include_router(sign_in)
     app.add_middleware(Limits)
     app.add_middleware(Around)  # the last that is added is the outermost
+    app.add_middleware(Watch, counts=counts or Counts())
     return app
 
 
@@ -111,7 +113,7 @@ def _health() -> APIRouter:
 
 
 class Around:
-    """An identifier for each request, the headers of each answer, and a line in the log."""
+    """The headers of each answer, the request's identifier among them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -121,31 +123,20 @@ class Around:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id, started, status = secrets.token_hex(8), time.monotonic(), 0
-        scope.setdefault("state", {})["request_id"] = request_id
+        request_id = scope["state"]["request_id"]
 
         async def completed(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 headers["X-Request-Id"] = request_id
-                if status == HTTPStatus.METHOD_NOT_ALLOWED:  # Starlette lists one route's only
+                # Starlette lists one route's only.
+                if message["status"] == HTTPStatus.METHOD_NOT_ALLOWED:
                     headers["Allow"] = ", ".join(_methods(Request(scope)))
             await send(message)
 
         await self._app(scope, receive, completed)
-        route = scope.get("route")
-        log.info(
-            "%s %s %s %.0f ms %s",
-            scope["method"],
-            route.path if isinstance(route, APIRoute) else "-",
-            status,
-            (time.monotonic() - started) * 1e3,
-            request_id,
-        )
 
 
 def _methods(request: Request) -> list[str]:

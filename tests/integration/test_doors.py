@@ -55,6 +55,9 @@ SCOPED = {
     "end_upload": "upload",
     "create_upload": "upload",
     "append_to_upload": "upload",
+    "subscribe": "webhook",
+    "list_webhooks": "webhook",
+    "unsubscribe": "webhook",
 }
 PATHS = {
     "{ern}": "SI-2026-000001",
@@ -80,6 +83,7 @@ def path_of(route: APIRoute) -> str:
         "/v1/consents": "SI-CNS-000001",
         "/v1/transfers": "SI-TRF-000001",
         "/v1/uploads": "0" * 32,
+        "/v1/webhooks": "0" * 16,
     }
     for prefix, value in of.items():
         if path.startswith(prefix):
@@ -131,6 +135,7 @@ def _concrete(path: str) -> str:
         ("/v1/consents", "SI-CNS-000001"),
         ("/v1/transfers", "SI-TRF-000001"),
         ("/v1/uploads", "0" * 32),
+        ("/v1/webhooks", "0" * 16),
     ):
         if path.startswith(prefix):
             path = path.replace("{identifier}", value)

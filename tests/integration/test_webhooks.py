@@ -1,0 +1,294 @@
+"""Webhooks: who is told what, signed as the standard has it, and never into the own network."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from standardwebhooks import Webhook as Verifier
+
+from api import notices, outward, webhooks, wiring
+from api.http.app import create_app
+from api.uploading import Uploading
+from evidence_store.errors import MalformedError, UnavailableError
+from evidence_store.identifiers import StateCode
+from ingest.extraction.supervisor import Extractor
+from tests.cooperation import Whole, World
+from tests.doors import Doors, doors  # noqa: F401 - a fixture
+
+EVENTS = ["grant.offered", "grant.accepted", "grant.revoked", "upload.finished", "fixity.failed"]
+
+
+@dataclass
+class Receiver:
+    """A subscriber's server on loopback."""
+
+    server: HTTPServer
+    status: int = 204
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/hook?x=1"
+
+    def verified(self, secret: str) -> list[dict[str, Any]]:
+        """Every message, having verified its signature."""
+        return [Verifier(secret).verify(body, headers) for headers, body in self.got]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            found.got.append((dict(self.headers), body))
+            self.send_response(found.status)
+            if found.status == 302:
+                self.send_header("Location", found.url)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        found = Receiver(server)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield found
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def exercise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
+    """An exercise that lets webhooks go to loopback."""
+    monkeypatch.setenv("EVIDENCE_WEBHOOKS_TO_PRIVATE", "true")
+    home = tmp_path / "home"
+    wiring.create_instance(home, StateCode("SI"), "Prosecutor", None, exercise=True)
+    with (
+        closing(wiring.open_instance(home, lambda: b"")) as instance,
+        Extractor(workers=1) as extractor,
+    ):
+        world = World(Whole(instance), vault=instance.vault)
+        uploading = Uploading(instance, instance.uploads, extractor)
+        app = create_app(instance, uploading)
+        with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+            yield Doors(world, uploading, client)
+
+
+def subscribe(doors: Doors, name: str, url: str, *events: str) -> dict[str, Any]:  # noqa: F811 - the fixture's value
+    body = {"url": url, "events": list(events or EVENTS)}
+    answer = doors(name, "POST", "/v1/webhooks", json=body)
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def offered(doors: Doors) -> str:  # noqa: F811 - the fixture's value
+    ern = doors.world.item(b"secret content")
+    return str(doors.world.offer(doors.world.document(ern)))
+
+
+def test_both_sides_of_a_grant_are_told_by_signed_messages_of_identifiers_only(
+    exercise: Doors, receiver: Receiver
+) -> None:
+    made = subscribe(exercise, "b-central", receiver.url)
+    subscribe(exercise, "c-central", receiver.url)  # a stranger to it
+    grant = offered(exercise)
+    assert notices.dispatch(exercise.instance) == 1
+    assert notices.dispatch(exercise.instance) == 0
+    assert webhooks.deliver(exercise.instance) == 1
+    (message,) = receiver.verified(made["secret"])
+    assert message["type"] == "grant.offered"
+    assert message["data"] == {"id": grant}
+    assert set(message) == {"type", "timestamp", "data"}
+    assert webhooks.deliver(exercise.instance) == 0
+
+
+def test_what_is_not_offered_yet_is_told_to_its_owner_only(exercise: Doors) -> None:
+    ern = exercise.world.item()
+    proposed = exercise.world.propose(exercise.world.document(ern))
+    with exercise.instance.catalog.read() as reader:
+        events = exercise.instance.work.happened(reader.ledger.size() - 2, limit=1)
+        (message,) = notices.messages_of(reader, events[0])
+    assert message.subject == str(proposed)
+    assert message.authorities == {exercise.world.home}
+
+
+def test_a_message_that_is_not_acknowledged_comes_again_with_the_same_identifier(
+    exercise: Doors, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = subscribe(exercise, "b-central", receiver.url)
+    offered(exercise)
+    notices.dispatch(exercise.instance)
+    receiver.status = 503
+    assert webhooks.deliver(exercise.instance) == 0
+    assert webhooks.deliver(exercise.instance) == 0  # not before its pause is over
+    assert len(receiver.got) == 1
+    pass_time(exercise, monkeypatch, minutes=1)
+    receiver.status = 200
+    assert webhooks.deliver(exercise.instance) == 1
+    first, second = (headers for headers, _ in receiver.got)
+    names = {name.lower(): name for name in first}
+    assert first[names["webhook-id"]] == second[names["webhook-id"]]
+    assert len(receiver.verified(made["secret"])) == 2
+
+
+def test_after_three_days_without_an_answer_it_is_disabled_and_says_why(
+    exercise: Doors, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = subscribe(exercise, "b-central", receiver.url)
+    offered(exercise)
+    notices.dispatch(exercise.instance)
+    receiver.status = 500
+    attempts = 0
+    shown: dict[str, Any] = {"disabled_at": None}
+    while shown["disabled_at"] is None:
+        assert attempts < 20
+        webhooks.deliver(exercise.instance)
+        attempts += 1
+        pass_time(exercise, monkeypatch, hours=12)
+        found = exercise.instance.work.webhook(made["webhook"])
+        assert found is not None
+        shown = webhooks.shown(exercise.instance, found)
+    assert 3 <= attempts <= 10
+    assert shown["pending"] == 0
+    assert "500" in str(shown["reason"])
+    assert "secret" not in shown
+    receiver.status = 200
+    offered(exercise)
+    assert notices.dispatch(exercise.instance) == 0
+
+
+def test_a_receiver_that_is_gone_or_redirects(exercise: Doors, receiver: Receiver) -> None:
+    subscribe(exercise, "b-central", receiver.url)
+    offered(exercise)
+    notices.dispatch(exercise.instance)
+    receiver.status = 302
+    assert webhooks.deliver(exercise.instance) == 0
+    assert len(receiver.got) == 1  # it was not followed
+    subscribe(exercise, "c-central", receiver.url)
+    receiver.status = 410
+    grant = exercise.world.offer(
+        exercise.world.document(exercise.world.item(), grantee="charlie-central")
+    )
+    assert grant
+    notices.dispatch(exercise.instance)
+    webhooks.deliver(exercise.instance)
+    (shown,) = exercise("c-central", "GET", "/v1/webhooks").json()["webhooks"]
+    assert shown["disabled_at"] is not None
+
+
+def test_a_subscription_is_its_authoritys_own(exercise: Doors, receiver: Receiver) -> None:
+    made = subscribe(exercise, "b-central", receiver.url)
+    path = f"/v1/webhooks/{made['webhook']}"
+    assert exercise("c-central", "GET", "/v1/webhooks").json() == {"webhooks": []}
+    assert exercise("c-central", "DELETE", path).status_code == 404
+    assert exercise("b-central", "DELETE", path).status_code == 204
+    assert exercise("b-central", "DELETE", path).status_code == 404
+    body = {"url": receiver.url, "events": EVENTS}
+    assert exercise("b-prosecutor", "POST", "/v1/webhooks", json=body).status_code == 409
+    unknown = {"url": receiver.url, "events": ["no.such"]}
+    assert exercise("b-central", "POST", "/v1/webhooks", json=unknown).status_code == 400
+
+
+def test_the_secret_is_kept_sealed(exercise: Doors, receiver: Receiver) -> None:
+    made = subscribe(exercise, "b-central", receiver.url)
+    found = exercise.instance.work.webhook(made["webhook"])
+    assert found is not None
+    assert made["secret"].removeprefix("whsec_").encode() not in found.secret
+    database = (exercise.instance.home / "catalog.db").read_bytes()
+    assert made["secret"].removeprefix("whsec_").encode() not in database
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://court.example/hook",
+        "http://127.0.0.1/hook",
+        "https://127.0.0.1/hook",
+        "https://169.254.169.254/latest/meta-data",
+        "https://10.1.2.3/",
+        "https://192.168.0.1/",
+        "https://[::1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://[fe80::1]/",
+        "https://[64:ff9b::a00:1]/",
+        "https://0.0.0.0/",
+        "https://user:secret@court.example/",
+        "https://court.example:0/",
+        "https://court.example/\r\nX: y",
+        "file:///etc/passwd",
+        "https://",
+    ],
+)
+def test_an_address_of_the_own_network_is_refused(doors: Doors, url: str) -> None:  # noqa: F811 - the fixture
+    body = {"url": url, "events": EVENTS}
+    assert doors("central", "POST", "/v1/webhooks", json=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["169.254.169.254"],
+        ["10.0.0.1"],
+        ["::1"],
+        ["fd00::1"],
+        ["2002:0a00:0001::"],
+        ["93.184.215.14", "127.0.0.1"],  # one of several is enough
+    ],
+)
+def test_a_name_that_leads_into_the_own_network_gets_nothing(
+    receiver: Receiver, addresses: list[str]
+) -> None:
+    url = f"https://court.example:{receiver.server.server_port}/"
+    with pytest.raises(outward.ForbiddenAddressError):
+        outward.post(url, b"{}", {}, resolve=lambda *_: addresses)
+    assert receiver.got == []
+
+
+def test_the_connection_goes_to_the_address_that_was_looked_at(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(outward, "is_public", lambda _: True)
+
+    def rebinding(*asked_for: object) -> list[str]:
+        asked.append(asked_for)
+        return ["127.0.0.1"] if len(asked) == 1 else ["127.0.0.9"]
+
+    url = f"http://localhost:{receiver.server.server_port}/"
+    assert outward.post(url, b"{}", {}, private=True, resolve=rebinding) == 204
+    assert len(asked) == 1
+    (headers, _), *_ = receiver.got
+    assert headers["Host"].startswith("localhost:")
+
+
+def test_an_answer_that_never_ends_is_given_up() -> None:
+    import socket  # noqa: PLC0415 - of this test
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"  # it accepts, and says nothing
+        with pytest.raises(UnavailableError):
+            outward.post(url, b"{}", {}, private=True, budget_seconds=0.3)
+
+
+def test_only_an_exercise_may_post_to_the_own_network(
+    doors: Doors,  # noqa: F811 - the fixture
+    receiver: Receiver,
+) -> None:
+    assert not webhooks.is_private_allowed(doors.instance)
+    with pytest.raises(MalformedError):
+        outward.post(receiver.url, b"{}", {})
+
+
+def pass_time(doors: Doors, monkeypatch: pytest.MonkeyPatch, **span: float) -> None:  # noqa: F811 - the fixture's value
+    """Let time pass for the instance."""
+    clock, now = doors.instance.clock, doors.instance.clock.now
+    monkeypatch.setattr(type(clock), "now", lambda _: now() + timedelta(**span))
