@@ -100,8 +100,9 @@ def serve_until_interrupted(
         if metrics_port is not None:
             row["metrics"] = f"http://{door.metrics_host}:{metrics_port}/metrics"
         output.record(row, address)
+        app = application(instance, uploading, door.origin, lifespan, counts)
         config = uvicorn.Config(
-            application(instance, uploading, door.origin, lifespan, counts),
+            app,
             access_log=False,
             log_config=None,
             server_header=False,
@@ -114,8 +115,10 @@ def serve_until_interrupted(
         )
         # It passes both signals on once it has ended in order: that is no failure.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        server = uvicorn.Server(config)
+        app.state.is_stopping = lambda: server.should_exit
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+            server.run(sockets=[listener])
 
 
 def application(

@@ -18,7 +18,9 @@ from api import fixity
 from api.http import problems
 from api.http.caller import SessionOf
 from api.http.cooperation import cooperation_routes
+from api.http.events import event_routes
 from api.http.evidence import evidence_routes
+from api.http.happenings import Places
 from api.http.log import log_routes
 from api.http.transfers import transfer_routes
 from api.http.uploads import OFFSET_TYPE, upload_routes
@@ -72,6 +74,8 @@ def create_app(
     app.state.uploading = uploading
     app.state.session_of = session_of
     app.state.chains = Chains()
+    app.state.streams = Places()
+    app.state.is_stopping = lambda: False  # a server says when, so that no stream holds it up
     problems.install(app)
     for routes in (
         log_routes(),
@@ -80,6 +84,7 @@ def create_app(
         transfer_routes(),
         upload_routes(),
         webhook_routes(),
+        event_routes(),
         _health(),
     ):
         app.include_router(routes)
