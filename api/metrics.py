@@ -20,7 +20,7 @@ from api.wiring import Instance
 from evidence_store.errors import EvidenceError, SettingsError
 
 KEPT_SECONDS = 5.0
-UPLOADS_COUNTED_MAX = 100_000
+UPLOADS_COUNTED_MAX = 10_000
 Values = dict[str, float]
 HELP = {
     "evidence_log_size": "Entries of the log, those included that wait.",
@@ -30,7 +30,7 @@ HELP = {
     "evidence_log_sealed_age_seconds": "Since when that state is there: the witnesses' age.",
     "evidence_log_pending": "Entries that wait for a state of the log.",
     "evidence_time_stamp_age_seconds": "Since when no time-stamp was had; none if there never was.",
-    "evidence_uploads_open": "Uploads under way.",
+    "evidence_uploads_open": "Uploads under way; 10000 stands for more.",
     "evidence_fixity_oldest_seconds": "How long ago the oldest measurement of a stored object was.",
     "evidence_fixity_failed": "Stored objects that are not as registered; 100 stands for more.",
     "evidence_fixity_late": "Whether an object was not read within the period.",

@@ -35,6 +35,7 @@ class Worker:
     holder: str = field(default_factory=lambda: secrets.token_hex(8))
     _stopped: threading.Event = field(default_factory=threading.Event)
     _held: dict[str, Keep] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # renewing, or letting go
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -86,8 +87,9 @@ class Worker:
     def _renew(self) -> None:
         while not self._stopped.wait(self.lease.total_seconds() / RENEWALS):
             for name, keep in list(self._held.items()):
-                if not self._renewed(name):
-                    keep.end()
+                with self._lock:
+                    if name in self._held and not self._renewed(name):
+                        keep.end()
 
     def _renewed(self, name: str) -> bool:
         """Whether a lease is ours still. What cannot be asked now is ours until it runs out."""
@@ -109,10 +111,10 @@ class Worker:
             try:
                 task.act(keep)
             except BaseException:
+                self._no_more(task.name)
                 self._let_go(task.name)
                 raise
-            finally:
-                self._held.pop(task.name, None)
+            self._no_more(task.name)
             doors.release(task.name, self.holder, clock.now())
         except EvidenceError as error:
             if not self._stopped.is_set():
@@ -122,6 +124,11 @@ class Worker:
             log.error("%s: not foreseen: %s", task.name, type(error).__name__)  # noqa: TRY400 - no content in logs
             return False
         return True
+
+    def _no_more(self, name: str) -> None:
+        """Renew it no more; when this returns, nobody is about to."""
+        with self._lock:
+            self._held.pop(name, None)
 
     def _let_go(self, name: str) -> None:
         """Let another try at once what failed here; if that cannot be said, the lease runs out."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Select, delete, func, insert, select, update
+from sqlalchemy import Engine, Select, delete, insert, select, update
 
 from evidence_store.background import Deadline, Delivery, Happened, Lease, Notice, Webhook
 from evidence_store.doors import UploadState
@@ -87,9 +87,9 @@ class SqlWorkStore:
     def open_uploads(self, *, most: int) -> int:
         """See `WorkStore.open_uploads`."""
         states = [UploadState.OPEN.value, UploadState.WHOLE.value, UploadState.PARTIAL.value]
-        some = select(UPLOAD.c.id).where(UPLOAD.c.state.in_(states)).limit(most).subquery()
+        query = select(UPLOAD.c.id).where(UPLOAD.c.state.in_(states)).limit(most)
         with self._reading() as queries:
-            return queries.all(select(func.count().label("found")).select_from(some), _count)[0]
+            return len(queries.all(query, bool))
 
     def happened(self, after: int, *, limit: int) -> Sequence[Happened]:
         """See `WorkStore.happened`."""
@@ -320,7 +320,3 @@ def _delivery_columns(delivery: Delivery) -> Columns:
         "due_at": delivery.due_at,
         "attempts": delivery.attempts,
     }
-
-
-def _count(row: Found) -> int:
-    return int(row.found)

@@ -21,6 +21,7 @@ from evidence_store.identifiers import StateCode
 from ingest.extraction.supervisor import Extractor
 from tests.cooperation import Whole, World
 from tests.doors import Doors, doors  # noqa: F401 - a fixture
+from tests.integration.test_uploads import Client
 
 EVENTS = ["grant.offered", "grant.accepted", "grant.revoked", "upload.finished", "fixity.failed"]
 
@@ -289,3 +290,52 @@ def pass_time(doors: Doors, monkeypatch: pytest.MonkeyPatch, **span: float) -> N
     """Let time pass for the instance."""
     clock, now = doors.instance.clock, doors.instance.clock.now
     monkeypatch.setattr(type(clock), "now", lambda _: now() + timedelta(**span))
+
+
+def test_a_grants_end_is_told_and_an_offer_whose_time_is_over_expires(
+    exercise: Doors, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance, world = exercise.instance, exercise.world
+    now = instance.clock.now()
+    soon, later = now + timedelta(days=2), now + timedelta(days=30)
+    made = subscribe(exercise, "b-central", receiver.url, "grant.expired", "transfer.expired")
+    shared, offered_item = world.item(b"shared"), world.item(b"offered")
+    terms = world.document(
+        shared, valid_from=f"{now:%Y-%m-%d}Z", valid_until=f"{soon:%Y-%m-%dT%H:%M:%S}Z"
+    )
+    grant = world.grant(terms)
+    offer = {
+        "items": [str(offered_item)],
+        "to": "bravo-central",
+        "to_person": "B",
+        "purpose": "analysis",
+        "reference": "Kt/1",
+        "valid_until": f"{soon:%Y-%m-%dT%H:%M:%S}Z",
+    }
+    answer = exercise("prosecutor", "POST", "/v1/transfers", json=offer)
+    assert answer.status_code == 201, answer.text
+    transfer = answer.json()["transfer"]
+    notices.dispatch(instance)
+    assert notices.call_time(instance) == 0
+    pass_time(exercise, monkeypatch, seconds=(later - now).total_seconds())
+    assert notices.call_time(instance) == 2
+    assert notices.call_time(instance) == 0
+    notices.dispatch(instance)
+    webhooks.deliver(instance)
+    told = {(each["type"], each["data"]["id"]) for each in receiver.verified(made["secret"])}
+    assert told == {("grant.expired", str(grant)), ("transfer.expired", transfer)}
+    with instance.catalog.read() as reader:
+        assert reader.ledger.events(offered_item)[-1].signed.event.act == "offer_expired"
+
+
+def test_an_upload_that_ended_is_told_to_its_officers_authority(
+    exercise: Doors, receiver: Receiver
+) -> None:
+    made = subscribe(exercise, "central", receiver.url, "upload.finished")
+    subscribe(exercise, "b-central", receiver.url, "upload.finished")
+    uploads = Client(exercise)
+    path = uploads.create(5, content=b"12345").headers["location"]
+    notices.dispatch(exercise.instance)
+    webhooks.deliver(exercise.instance)
+    (message,) = receiver.verified(made["secret"])
+    assert message["data"] == {"id": path.rpartition("/")[2]}
