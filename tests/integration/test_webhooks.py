@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from standardwebhooks import Webhook as Verifier
 
-from api import notices, outward, webhooks, wiring
+from api import fixity, notices, outward, webhooks, wiring
 from api.http.app import create_app
 from api.uploading import Uploading
 from evidence_store.errors import MalformedError, UnavailableError
@@ -339,3 +339,64 @@ def test_an_upload_that_ended_is_told_to_its_officers_authority(
     webhooks.deliver(exercise.instance)
     (message,) = receiver.verified(made["secret"])
     assert message["data"] == {"id": path.rpartition("/")[2]}
+
+
+def test_a_loan_that_is_not_back_in_time_is_overdue_and_both_sides_are_told(
+    exercise: Doors, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = exercise.instance
+    made = subscribe(exercise, "b-central", receiver.url, "transfer.overdue")
+    ern = exercise.world.item(b"lent")
+    soon = instance.clock.now() + timedelta(hours=2)
+    offer = {
+        "items": [str(ern)],
+        "to": "bravo-central",
+        "to_person": "B",
+        "purpose": "analysis",
+        "reference": "Kt/1",
+        "valid_until": f"{soon:%Y-%m-%dT%H:%M:%S}Z",
+        "return_by": f"{soon:%Y-%m-%dT%H:%M:%S}Z",
+    }
+    transfer = exercise("prosecutor", "POST", "/v1/transfers", json=offer).json()["transfer"]
+    steps = f"/v1/transfers/{transfer}/steps"
+    line = {"ern": str(ern), "condition": "not_verifiable", "note": "read later"}
+    for name, step in (
+        ("b-central", {"act": "accepted"}),
+        ("prosecutor", {"act": "released", "carrier": "C"}),
+        ("b-central", {"act": "received", "lines": [line]}),
+    ):
+        answer = exercise(name, "POST", steps, json=step)
+        assert answer.status_code == 200, answer.text
+    notices.dispatch(instance)
+    pass_time(exercise, monkeypatch, hours=3)
+    assert notices.call_time(instance) == 2  # of the offer, which was accepted, and of the loan
+    notices.dispatch(instance)
+    webhooks.deliver(instance)
+    (message,) = receiver.verified(made["secret"])
+    assert message["data"] == {"id": transfer}
+    with instance.catalog.read() as reader:
+        acts = [each.signed.event.act for each in reader.ledger.events(ern)]
+    assert acts[-1] == "overdue"
+    assert "offer_expired" not in acts
+
+
+def test_what_is_not_as_registered_is_told_to_whose_it_is(
+    exercise: Doors, receiver: Receiver
+) -> None:
+    instance = exercise.instance
+    made = subscribe(exercise, "central", receiver.url, "fixity.failed")
+    subscribe(exercise, "b-central", receiver.url, "fixity.failed")
+    ern = exercise.world.item(b"harmed")  # it counts as measured long ago
+    with instance.catalog.read() as reader:
+        name = reader.versions(ern)[0].object_name.value
+    (file,) = (
+        each
+        for each in (instance.home / "objects").rglob("*")
+        if each.is_file() and name in each.name
+    )
+    file.unlink()
+    assert fixity.turn(instance).failed == 1
+    notices.dispatch(instance)
+    webhooks.deliver(instance)
+    (message,) = receiver.verified(made["secret"])
+    assert message["data"] == {"id": str(ern)}
