@@ -108,6 +108,8 @@ class Worker:
             if not doors.lease(task.name, self.holder, now, now + self.lease):
                 return None
             self._held[task.name] = keep
+            if self._stopped.is_set():  # since it was looked at: nobody else would tell the task
+                keep.end()
             try:
                 task.act(keep)
             except BaseException:

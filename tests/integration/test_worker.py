@@ -80,9 +80,10 @@ def test_a_task_that_fails_stops_no_other_and_is_tried_again(doors: Doors) -> No
 
 
 def test_a_task_that_takes_long_holds_up_no_other(doors: Doors) -> None:  # noqa: F811 - the fixture
-    ended, others = Event(), Event()
+    begun, ended, others = Event(), Event(), Event()
 
     def long(keep: Keep) -> None:
+        begun.set()
         others.wait(20)
         with pytest.raises(UnavailableError):
             keep.insist(30)  # the worker is stopped meanwhile
@@ -90,8 +91,23 @@ def test_a_task_that_takes_long_holds_up_no_other(doors: Doors) -> None:  # noqa
 
     tasks = [Task("a", long, 1), Task("b", lambda _: others.set(), 0.05)]
     with Worker(doors.instance, doors.uploading, tasks):
+        until(begun)
         until(others)
     until(ended)
+
+
+def test_a_task_that_begins_while_the_worker_stops_is_told_at_once(doors: Doors) -> None:  # noqa: F811 - the fixture
+    told = Event()
+
+    def work(keep: Keep) -> None:
+        with pytest.raises(UnavailableError):
+            keep.insist()
+        told.set()
+
+    worker = Worker(doors.instance, doors.uploading, [Task("a", work, 1)])
+    worker.stop()
+    worker.once()
+    assert told.is_set()
 
 
 def test_who_has_lost_a_lease_is_told(doors: Doors) -> None:  # noqa: F811 - the fixture
