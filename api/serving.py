@@ -3,11 +3,9 @@
 What it needs is loaded when it is called: it takes half a second that no other command should wait.
 """
 
-import logging
 import signal
-import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,13 @@ from urllib.parse import urlsplit
 import uvicorn
 from fastapi import FastAPI
 
-from api import cooperation
-from api.cli.output import Output
+from api import cooperation, logs
+from api.cli.output import Json, Output
 from api.cli.witness import listening
 from api.http.app import create_app
 from api.http.signin import session_reader, signin_routes
+from api.http.watching import Counts
+from api.metrics import exposed
 from api.passkeys import Site
 from api.signin import SignIn
 from api.uploading import Uploading
@@ -35,6 +35,23 @@ NOWHERE = Site(
 )  # enrolments are issued for no site
 
 
+def work_until_interrupted(
+    instance: Instance, extractor: Extractor, log: logs.Format, output: Output
+) -> None:
+    """Do the background work apart from any server; prints who does it.
+
+    Raises:
+        SettingsError: if the rules have a mistake.
+    """
+    cooperation.policy()
+    logs.install(log)
+    background = Worker(instance, Uploading(instance, instance.uploads, extractor))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    output.record({"worker": background.holder}, f"working as {background.holder}")
+    with suppress(KeyboardInterrupt), background:
+        background.run()
+
+
 @dataclass(frozen=True, slots=True)
 class Door:
     """Where it is served: address, TLS, the proxy in front, and what browsers see it as."""
@@ -46,6 +63,9 @@ class Door:
     proxy: str | None
     origin: str | None
     works: bool
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
+    log: logs.Format = "text"
 
 
 def serve_until_interrupted(
@@ -62,24 +82,27 @@ def serve_until_interrupted(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        thread = threading.Thread(target=background.run, name="worker", daemon=True)
-        if door.works:
-            thread.start()
-        yield
-        background.stop()
-        if door.works:
-            thread.join(GRACE_SECONDS)
+        with background if door.works else nullcontext():
+            yield
         uploading.close()
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    with listening(door.host, door.port) as listener:
+    logs.install(door.log)
+    counts = Counts()
+    with (
+        listening(door.host, door.port) as listener,
+        exposed(instance, door.metrics_host, door.metrics_port, counts.registry) as metrics_port,
+    ):
         found = listener.getsockname()[1]
         scheme = "http" if door.certificate is None else "https"
         host = f"[{door.host}]" if ":" in door.host else door.host
         address = f"{scheme}://{host}:{found}"
-        output.record({"address": address}, address)
+        row: dict[str, Json] = {"address": address}
+        if metrics_port is not None:
+            row["metrics"] = f"http://{door.metrics_host}:{metrics_port}/metrics"
+        output.record(row, address)
+        app = application(instance, uploading, door.origin, lifespan, counts)
         config = uvicorn.Config(
-            application(instance, uploading, door.origin, lifespan),
+            app,
             access_log=False,
             log_config=None,
             server_header=False,
@@ -92,8 +115,10 @@ def serve_until_interrupted(
         )
         # It passes both signals on once it has ended in order: that is no failure.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        server = uvicorn.Server(config)
+        app.state.is_stopping = lambda: server.should_exit
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+            server.run(sockets=[listener])
 
 
 def application(
@@ -101,10 +126,11 @@ def application(
     uploading: Uploading,
     origin: str | None,
     lifespan: Callable[[FastAPI], Any] | None = None,
+    counts: Counts | None = None,
 ) -> FastAPI:
     """The application; with an origin, officers can sign in by passkey there."""
     if origin is None:
-        return create_app(instance, uploading, lifespan=lifespan)
+        return create_app(instance, uploading, lifespan=lifespan, counts=counts)
     found = urlsplit(origin)
     signin = signing_in(instance, Site(found.hostname or "", origin, "Evidence store"))
     secure = found.scheme == "https"
@@ -114,6 +140,7 @@ def application(
         session_of=session_reader(signin, secure=secure),
         sign_in=signin_routes(signin, secure=secure),
         lifespan=lifespan,
+        counts=counts,
     )
 
 

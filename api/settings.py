@@ -68,6 +68,16 @@ class Settings(BaseSettings):
     extraction_seconds: float = Field(
         10, gt=0, le=3600, description="How long the claims of one file may take to read."
     )
+    fixity_days: int = Field(
+        90, ge=1, le=3650, description="Within how many days every stored byte is read again."
+    )
+    fixity_bytes_per_second: int = Field(
+        32 * 1024 * 1024, ge=1024, description="How fast the fixity cycle reads at most."
+    )
+    webhooks_to_private: bool = Field(
+        default=False,
+        description="In an exercise: let webhooks go to the own network, and to loopback by http.",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -21,6 +21,7 @@ from api.settings import Settings
 from evidence_store.accounts import AccountStore
 from evidence_store.age.x25519 import X25519Recipient
 from evidence_store.authorities import Log, found, log_of
+from evidence_store.background import WorkStore
 from evidence_store.doors import DoorStore
 from evidence_store.errors import ConflictError, MalformedError, NotFoundError, SettingsError
 from evidence_store.identifiers import AuthorityId, StateCode
@@ -124,6 +125,13 @@ class Instance:
         from storage.catalog.doors import SqlDoorStore
 
         return SqlDoorStore(self.catalog.engine)
+
+    @property
+    def work(self) -> WorkStore:
+        """What background work keeps."""
+        from storage.catalog.work import SqlWorkStore
+
+        return SqlWorkStore(self.catalog.engine)
 
     def close(self) -> None:
         """Let go of the catalog's connections."""

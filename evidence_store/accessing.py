@@ -34,6 +34,7 @@ from evidence_store.errors import (
     NotFoundError,
     OutOfOrderError,
 )
+from evidence_store.fixity_port import Measured
 from evidence_store.granting import grant_chain, provider_consents, registry_party
 from evidence_store.handling import history_of
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern, Subject
@@ -464,7 +465,9 @@ def _asked(reader: CatalogReader, desk: Desk, question: Question, item: Item, nu
             custodian=custodian.value,
             status=item.status.value,
             classification=1 if told.custody is None else told.custody.classification.level,
-            verified_hours=_hours_since_measured(told, number, now),
+            verified_hours=_hours_since_measured(
+                told, number, now, _by_cycle(reader, item.ern, number)
+            ),
             holds=frozenset()
             if told.custody is None
             else frozenset(each.value for each in told.custody.holds.values() if each != custodian),
@@ -526,19 +529,39 @@ def _uses_left(reader: CatalogReader, chain: Sequence[Grant]) -> int:
     return left
 
 
-def _hours_since_measured(told: History, number: int, now: datetime) -> int:
-    """Since when nobody has measured the version; 0 for a thing, which has no bytes."""
+def _by_cycle(reader: CatalogReader, ern: Ern, number: int) -> Measured | None:
+    """What the fixity cycle found of the version last; None if it has not read it."""
+    for version in reader.versions(ern):
+        if version.number == number:
+            found = reader.fixity.measured(version.object_name)
+            return None if found is None or found.turn is None else found
+    return None
+
+
+def _hours_since_measured(
+    told: History, number: int, now: datetime, cycle: Measured | None = None
+) -> int:
+    """Since when nobody has measured the version; 0 for a thing, which has no bytes.
+
+    What the cycle last found not as registered counts as never measured.
+    """
     if number == 0:
         return 0
-    last: datetime | None = None
+    if cycle is not None and cycle.failed:
+        return UNLIMITED
+    last: datetime | None = None if cycle is None else cycle.measured_at
     for row in told.rows:
         measured = row.act.data.get("measured")
         for each in measured if isinstance(measured, list) else []:
             if isinstance(each, dict) and each.get("version", 1) == number:
-                last = row.act.at
+                last = _later(last, row.act.at)
         if row.act.type is ActType.VERIFIED_MATCH and row.act.data.get("version") in {number, None}:
-            last = row.act.at
+            last = _later(last, row.act.at)
     return UNLIMITED if last is None else int((now - last).total_seconds() // 3600)
+
+
+def _later(first: datetime | None, second: datetime) -> datetime:
+    return second if first is None else max(first, second)
 
 
 def _knows_of(reader: CatalogReader, desk: Desk, asked: Asked) -> bool:

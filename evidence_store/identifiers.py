@@ -119,6 +119,7 @@ class DossierKind(StrEnum):
     STATEMENT = "PST"  # a person's statement, by blinded identifier
     LOOKUP = "LKP"  # a question whether a person gave a statement
     ACCESS = "ACC"  # an access to evidence: decided, then completed
+    FIXITY = "FIX"  # a turn of the fixity cycle: what was read again
 
 
 @dataclass(frozen=True, slots=True, order=True)

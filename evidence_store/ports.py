@@ -12,6 +12,7 @@ from typing import Protocol
 
 from evidence_store.digest import Digest
 from evidence_store.dossier_port import DossierReader, DossierWriter
+from evidence_store.fixity_port import FixityReader, FixityWriter
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, Role, StateCode
 from evidence_store.item import Case, Item, Person, SealedObject, Version
 from evidence_store.ledger_port import LedgerReader, LedgerWriter
@@ -217,6 +218,11 @@ class CatalogReader(Protocol):
         """The dossiers' part of it."""
         ...
 
+    @property
+    def fixity(self) -> FixityReader:
+        """What the fixity cycle found."""
+        ...
+
     def is_exercise(self) -> bool:
         """Whether this is for training: nothing in it is evidence."""
         ...
@@ -339,6 +345,11 @@ class CatalogWriter(CatalogReader, Protocol):
     @property
     def dossiers(self) -> DossierWriter:
         """The dossiers' part of it."""
+        ...
+
+    @property
+    def fixity(self) -> FixityWriter:
+        """The fixity cycle's part of it."""
         ...
 
     def next_person(self, role: Role) -> PersonCode:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from api import cooperation, wiring
+from api import cooperation, fixity, wiring
 from api.cli.context import shared
 from api.cli.exits import Exit, exit_of, worst
 from api.cli.output import Json
@@ -148,6 +148,19 @@ def _rules(_: Instance) -> Finding:
     return Finding(OK, f"{len(policy.rules)} rules, {len(kinds())} kinds of assistance")
 
 
+def _fixity(instance: Instance) -> Finding:
+    found = fixity.stands(instance)
+    with instance.catalog.read() as reader:
+        failed = fixity.failures(reader, found)
+    if failed:
+        names = ", ".join(f"{each['ern'] or each['object']}" for each in failed[:EXAMPLES])
+        return Finding(ERROR, f"not as registered: {names}", "evidence fixity status")
+    if found.late:
+        advice = "the fixity cycle is late: is a worker running? Or raise fixity_bytes_per_second"
+        return Finding(WARNING, f"last read at {found.oldest:%Y-%m-%d}", advice)
+    return Finding(OK, "ok")
+
+
 def _unfinished(instance: Instance) -> Finding:
     count = len(instance.objects.unfinished(before=instance.clock.now()))
     if count:
@@ -183,6 +196,7 @@ CHECKS: dict[str, Callable[[Instance], Finding]] = {
     "space": _space,
     "clock": _clock,
     "rules": _rules,
+    "fixity": _fixity,
     "unfinished writes": _unfinished,
     "orphans": _reconciled(Discrepancy.ORPHAN),
     "missing objects": _reconciled(Discrepancy.MISSING),

@@ -23,6 +23,7 @@ from api.cli import (
     exhibits,
     fetch,
     field_key,
+    fixity,
     grant,
     ingest,
     items,
@@ -88,6 +89,7 @@ items.add_to(app)
 versions.add_to(app)
 fetch.add_to(app)
 verify.add_to(app)
+fixity.add_to(app)
 check.add_to(app)
 keys.add_to(app)
 custody.add_to(app)

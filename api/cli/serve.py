@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,9 +15,12 @@ from evidence_store.identifiers import PersonCode
 
 token_commands = typer.Typer(no_args_is_help=True, help="Personal access tokens, for programs.")
 enrolment_commands = typer.Typer(no_args_is_help=True, help="One-time links to enrol officers.")
+LogOption = Annotated[
+    Literal["text", "json"], typer.Option(help="How lines are logged, to stderr.")
+]
 
 
-def serve(
+def serve(  # noqa: PLR0913 - options
     context: typer.Context,
     *,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
@@ -40,6 +43,14 @@ def serve(
             "sign in by passkey. Without it, programs by token only."
         ),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Also give metrics for Prometheus, at this port."),
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(help="The address for the metrics; they are open to whoever reaches it.")
+    ] = "127.0.0.1",
+    log: LogOption = "text",
 ) -> None:
     """Serve the HTTP API until interrupted. Prints the address."""
     here = shared(context)
@@ -48,8 +59,28 @@ def serve(
     from api.serving import Door, serve_until_interrupted  # noqa: PLC0415 - of this command only
 
     extractor = here.extractor()
-    door = Door(host, port, certificate, key, proxy, origin, works=worker)
+    door = Door(
+        host,
+        port,
+        certificate,
+        key,
+        proxy,
+        origin,
+        works=worker,
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
+        log=log,
+    )
     serve_until_interrupted(here.instance(), extractor, door, here.output)
+
+
+def worker(context: typer.Context, *, log: LogOption = "text") -> None:
+    """Do the background work until interrupted, apart from `serve --no-worker`. Several may run."""
+    here = shared(context)
+    from api.serving import work_until_interrupted  # noqa: PLC0415 - likewise
+
+    extractor = here.extractor()
+    work_until_interrupted(here.instance(), extractor, log, here.output)
 
 
 @enrolment_commands.command("issue")
@@ -146,5 +177,6 @@ def end(
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command("serve")(serve)
+    app.command("worker")(worker)
     app.add_typer(token_commands, name="token")
     app.add_typer(enrolment_commands, name="enrolment")

@@ -4,9 +4,6 @@ Nothing is open without sign-in but the public log, the witness, and whether it 
 given an identifier, and the logs hold that and no more: no names, no content, no secrets.
 """
 
-import logging
-import secrets
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -17,18 +14,22 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import fixity
 from api.http import problems
 from api.http.caller import SessionOf
 from api.http.cooperation import cooperation_routes
+from api.http.events import event_routes
 from api.http.evidence import evidence_routes
+from api.http.happenings import Places
 from api.http.log import log_routes
 from api.http.transfers import transfer_routes
 from api.http.uploads import OFFSET_TYPE, upload_routes
+from api.http.watching import Counts, Watch
+from api.http.webhooks import describe, webhook_routes
 from api.uploading import Uploading
 from api.wiring import Instance
 from evidence_store.dossiers import Chains
 
-log = logging.getLogger("evidence.http")
 BODY_BYTES_MAX = 1024 * 1024
 QUERY_BYTES_MAX = 8 * 1024
 PARAMETERS_MAX = 50
@@ -51,6 +52,7 @@ def create_app(
     session_of: SessionOf | None = None,
     sign_in: APIRouter | None = None,
     lifespan: Callable[[FastAPI], Any] | None = None,
+    counts: Counts | None = None,
 ) -> FastAPI:
     """The application of an instance."""
 
@@ -72,6 +74,8 @@ def create_app(
     app.state.uploading = uploading
     app.state.session_of = session_of
     app.state.chains = Chains()
+    app.state.streams = Places()
+    app.state.is_stopping = lambda: False  # a server says when, so that no stream holds it up
     problems.install(app)
     for routes in (
         log_routes(),
@@ -79,13 +83,17 @@ def create_app(
         cooperation_routes(),
         transfer_routes(),
         upload_routes(),
+        webhook_routes(),
+        event_routes(),
         _health(),
     ):
         app.include_router(routes)
+    describe(app)
     if sign_in is not None:
         app.include_router(sign_in)
     app.add_middleware(Limits)
     app.add_middleware(Around)  # the last that is added is the outermost
+    app.add_middleware(Watch, counts=counts or Counts())
     return app
 
 
@@ -99,18 +107,18 @@ def _health() -> APIRouter:
 
     @routes.get("/ready")
     def ready(request: Request) -> dict[str, str]:
-        """Whether catalog, store and log answer."""
+        """Whether catalog, store and log answer, and what the fixity cycle found."""
         instance: Instance = request.app.state.instance
         with instance.catalog.read() as reader:
             reader.ledger.head()
         next(instance.objects.names(), None)
-        return {"status": "ready"}
+        return {"status": "ready", "fixity": fixity.word(fixity.stands(instance))}
 
     return routes
 
 
 class Around:
-    """An identifier for each request, the headers of each answer, and a line in the log."""
+    """The headers of each answer, the request's identifier among them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -120,31 +128,20 @@ class Around:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id, started, status = secrets.token_hex(8), time.monotonic(), 0
-        scope.setdefault("state", {})["request_id"] = request_id
+        request_id = scope["state"]["request_id"]
 
         async def completed(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 headers["X-Request-Id"] = request_id
-                if status == HTTPStatus.METHOD_NOT_ALLOWED:  # Starlette lists one route's only
+                # Starlette lists one route's only.
+                if message["status"] == HTTPStatus.METHOD_NOT_ALLOWED:
                     headers["Allow"] = ", ".join(_methods(Request(scope)))
             await send(message)
 
         await self._app(scope, receive, completed)
-        route = scope.get("route")
-        log.info(
-            "%s %s %s %.0f ms %s",
-            scope["method"],
-            route.path if isinstance(route, APIRoute) else "-",
-            status,
-            (time.monotonic() - started) * 1e3,
-            request_id,
-        )
 
 
 def _methods(request: Request) -> list[str]:

@@ -114,15 +114,7 @@ def _protocol(routes: APIRouter) -> None:
     @routes.get("/{identifier}")
     def get_upload(request: Request, caller: Uploader, identifier: UploadPath) -> dict[str, Any]:
         """Where an upload stands; when it is taken in, its ERN, digests and receipt."""
-        upload = _uploading(request).mine(identifier, caller.officer)
-        return {
-            "upload": upload.id,
-            "state": upload.state.value,
-            "offset": upload.offset,
-            "length": upload.length,
-            "expires_at": upload.expires_at.isoformat(),
-            "outcome": None if upload.outcome is None else _outcome(upload.outcome),
-        }
+        return upload_record(_uploading(request).mine(identifier, caller.officer))
 
     @routes.delete("/{identifier}", status_code=204, response_class=Response)
     def end_upload(request: Request, caller: Uploader, identifier: UploadPath) -> Response:
@@ -131,6 +123,18 @@ def _protocol(routes: APIRouter) -> None:
         uploading = _uploading(request)
         uploading.terminate(uploading.take_over(uploading.mine(identifier, caller.officer)))
         return _answer(204, {})
+
+
+def upload_record(upload: Upload) -> dict[str, Any]:
+    """An upload as its officer sees it."""
+    return {
+        "upload": upload.id,
+        "state": upload.state.value,
+        "offset": upload.offset,
+        "length": upload.length,
+        "expires_at": upload.expires_at.isoformat(),
+        "outcome": None if upload.outcome is None else _outcome(upload.outcome),
+    }
 
 
 def _bytes(routes: APIRouter) -> None:

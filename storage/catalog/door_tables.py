@@ -44,6 +44,7 @@ class EnrolmentRow(SQLModel, table=True):
     """A one-time link to enrol or recover: issued by one officer of the registry, by another too."""
 
     __tablename__ = "enrolment"
+    __table_args__ = (Index("ix_enrolment_expires_at", "expires_at"),)
 
     digest: bytes = Field(sa_type=LargeBinary, primary_key=True)
     officer: str = Field(sa_type=PlainText)
@@ -57,7 +58,10 @@ class SessionRow(SQLModel, table=True):
     """A session, by the digest of its token."""
 
     __tablename__ = "session"
-    __table_args__ = (Index("ix_session_officer", "officer", "id"),)
+    __table_args__ = (
+        Index("ix_session_officer", "officer", "id"),
+        Index("ix_session_expires_at", "expires_at"),
+    )
 
     digest: bytes = Field(sa_type=LargeBinary, primary_key=True)
     id: str = Field(sa_type=PlainText, unique=True)
@@ -74,6 +78,7 @@ class ChallengeRow(SQLModel, table=True):
     """A challenge that is to be answered once, and what for."""
 
     __tablename__ = "challenge"
+    __table_args__ = (Index("ix_challenge_expires_at", "expires_at"),)
 
     digest: bytes = Field(sa_type=LargeBinary, primary_key=True)
     purpose: str = Field(sa_type=PlainText)
@@ -86,7 +91,10 @@ class TokenRow(SQLModel, table=True):
     """A personal access token, by its digest. `scopes` are words with spaces between."""
 
     __tablename__ = "token"
-    __table_args__ = (Index("ix_token_officer", "officer", "id"),)
+    __table_args__ = (
+        Index("ix_token_officer", "officer", "id"),
+        Index("ix_token_expires_at", "expires_at"),
+    )
 
     digest: bytes = Field(sa_type=LargeBinary, primary_key=True)
     id: str = Field(sa_type=PlainText, unique=True)
@@ -102,6 +110,7 @@ class IdempotencyRow(SQLModel, table=True):
     """What a request that creates was answered, by its key, so that it is done once."""
 
     __tablename__ = "idempotency"
+    __table_args__ = (Index("ix_idempotency_created_at", "created_at"),)
 
     officer: str = Field(sa_type=PlainText, primary_key=True)
     key: str = Field(sa_type=PlainText, primary_key=True)

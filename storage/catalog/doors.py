@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Engine, delete, select, update
 
+from evidence_store.background import Notice
 from evidence_store.doors import Answered, Token, Upload, UploadState
 from evidence_store.identifiers import PersonCode
 from storage.catalog.door_tables import IdempotencyRow, LeaseRow, TokenRow, UploadRow
@@ -15,11 +16,13 @@ from storage.catalog.ordering import person_code_of, person_key
 from storage.catalog.queries import Queries
 from storage.catalog.spelling import Columns, Found
 from storage.catalog.tables import table_of
+from storage.catalog.work import add_notice
 
 TOKEN = table_of(TokenRow)
 UPLOAD = table_of(UploadRow)
 IDEMPOTENCY = table_of(IdempotencyRow)
 LEASE = table_of(LeaseRow)
+_TOLD = {UploadState.DONE: "upload.finished", UploadState.FAILED: "upload.failed"}
 _UNFINISHED = (UploadState.OPEN, UploadState.FAILED, UploadState.PARTIAL)
 
 
@@ -122,7 +125,14 @@ class SqlDoorStore:
         query = update(UPLOAD).where(UPLOAD.c.id == upload_id, UPLOAD.c.state == before.value)
         changes = {"state": after.value, "outcome": outcome, "epoch": UPLOAD.c.epoch + 1}
         with self._writing() as queries:
-            return queries.run(query.values(changes)) == 1
+            ended = queries.run(query.values(changes)) == 1
+            if ended and after in _TOLD:
+                found = queries.all(select(UPLOAD).where(UPLOAD.c.id == upload_id), _upload)
+                add_notice(
+                    queries,
+                    Notice(0, _TOLD[after], upload_id, datetime.now(tz=UTC), found[0].officer),
+                )
+            return ended
 
     def uploads_in(self, state: UploadState, *, limit: int = 100) -> Sequence[Upload]:
         """See `DoorStore.uploads_in`."""

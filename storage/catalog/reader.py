@@ -16,6 +16,7 @@ from evidence_store.item import Case, Item, Person, SealedObject, Version
 from evidence_store.page import Page
 from storage.catalog import ordering, spelling
 from storage.catalog.dossier_reader import SqlDossierReader
+from storage.catalog.fixity import SqlFixityReader
 from storage.catalog.ledger_reader import SqlLedgerReader
 from storage.catalog.queries import Queries, page, parts
 from storage.catalog.spelling import Found, read_back
@@ -53,6 +54,11 @@ class SqlCatalogReader(Queries):
     def dossiers(self) -> SqlDossierReader:
         """See `CatalogReader.dossiers`."""
         return SqlDossierReader(self)
+
+    @property
+    def fixity(self) -> SqlFixityReader:
+        """See `CatalogReader.fixity`."""
+        return SqlFixityReader(self)
 
     def is_exercise(self) -> bool:
         """See `CatalogReader.is_exercise`."""

@@ -141,6 +141,7 @@ class SealedObjectRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_sealed_object_sha256_number", "sha256", "number"),
         Index("ix_sealed_object_recipient_name", "recipient", "name"),
+        Index("ix_sealed_object_number", "number"),
     )
 
     name: str = Field(sa_type=PlainText, primary_key=True)
@@ -160,6 +161,7 @@ class VersionRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_version_sha256", "sha256", "ern_key", "number"),
         Index("ix_version_blake3", "blake3", "ern_key", "number"),
+        Index("ix_version_object", "object_name", "ern_key", "number"),
         ForeignKeyConstraint(["ern_key", "derived_from"], ["version.ern_key", "version.number"]),
     )
 

@@ -10,6 +10,7 @@ from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, Role
 from evidence_store.item import Case, Item, ItemStatus, Person, SealedObject, Version
 from storage.catalog import ordering, spelling
 from storage.catalog.dossier_writer import SqlDossierWriter
+from storage.catalog.fixity import SqlFixityWriter
 from storage.catalog.ledger_writer import SqlLedgerWriter
 from storage.catalog.reader import CASE, ITEM, OBJECT, PERSON, VERSION, SqlCatalogReader
 
@@ -26,6 +27,11 @@ class SqlCatalogWriter(SqlCatalogReader):
     def dossiers(self) -> SqlDossierWriter:
         """See `CatalogWriter.dossiers`."""
         return SqlDossierWriter(self, self.state())
+
+    @property
+    def fixity(self) -> SqlFixityWriter:
+        """See `CatalogWriter.fixity`."""
+        return SqlFixityWriter(self)
 
     def next_person(self, role: Role) -> PersonCode:
         """See `CatalogWriter.next_person`."""

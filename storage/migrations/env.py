@@ -3,7 +3,7 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from storage.catalog import door_tables, dossier_tables, ledger_tables, tables  # noqa: F401 - makes the tables known to SQLModel.metadata
+from storage.catalog import door_tables, dossier_tables, ledger_tables, tables, work_tables  # noqa: F401 - makes the tables known to SQLModel.metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

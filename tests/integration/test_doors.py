@@ -55,6 +55,12 @@ SCOPED = {
     "end_upload": "upload",
     "create_upload": "upload",
     "append_to_upload": "upload",
+    "upload_events": "upload",
+    "transfer_events": "read",
+    "request_events": "read",
+    "subscribe": "webhook",
+    "list_webhooks": "webhook",
+    "unsubscribe": "webhook",
 }
 PATHS = {
     "{ern}": "SI-2026-000001",
@@ -80,6 +86,7 @@ def path_of(route: APIRoute) -> str:
         "/v1/consents": "SI-CNS-000001",
         "/v1/transfers": "SI-TRF-000001",
         "/v1/uploads": "0" * 32,
+        "/v1/webhooks": "0" * 16,
     }
     for prefix, value in of.items():
         if path.startswith(prefix):
@@ -131,6 +138,7 @@ def _concrete(path: str) -> str:
         ("/v1/consents", "SI-CNS-000001"),
         ("/v1/transfers", "SI-TRF-000001"),
         ("/v1/uploads", "0" * 32),
+        ("/v1/webhooks", "0" * 16),
     ):
         if path.startswith(prefix):
             path = path.replace("{identifier}", value)

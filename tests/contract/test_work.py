@@ -1,0 +1,159 @@
+"""What background work keeps, on every database, each look-up by an index."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from evidence_store.background import Deadline, Delivery, Notice, Webhook
+from evidence_store.doors import Token, Upload, UploadState
+from evidence_store.errors import ConflictError
+from evidence_store.identifiers import AuthorityId, PersonCode, Role
+from storage.catalog import SqlCatalog
+from storage.catalog.doors import SqlDoorStore
+from storage.catalog.work import SqlWorkStore
+from storage.ledger.files import TileMemory
+from tests.catalogs import NOW
+from tests.ledgers import Ledger
+
+OFFICER = PersonCode(Role.OFFICER, 3)
+OWN, OTHER = AuthorityId("prosecutor"), AuthorityId("laboratory")
+HOOK = Webhook("a" * 16, OWN, OFFICER, "https://x.example/", frozenset({"b", "a"}), b"s", b"h", NOW)
+
+
+@pytest.fixture
+def work(catalog: SqlCatalog) -> SqlWorkStore:
+    return SqlWorkStore(catalog.engine)
+
+
+@pytest.fixture
+def doors(catalog: SqlCatalog) -> SqlDoorStore:
+    return SqlDoorStore(catalog.engine)
+
+
+def upload(upload_id: str, state: UploadState = UploadState.OPEN) -> Upload:
+    return Upload(upload_id, OFFICER, 1, 0, 1, state, {}, (), b"h", NOW, NOW + timedelta(days=7))
+
+
+def ids(found: Sequence[Delivery]) -> list[str]:
+    return [each.id for each in found]
+
+
+def test_what_is_over_is_let_go_of_and_all_else_stays(
+    work: SqlWorkStore, doors: SqlDoorStore
+) -> None:
+    for days in (-40, -1, 1):
+        name = f"{days}".encode()
+        end = NOW + timedelta(days=days)
+        doors.add_token(
+            Token(name.hex(), name, OFFICER, "t", frozenset({"read"}), end - timedelta(1), end)
+        )
+    assert doors.begin_answer(OFFICER, "old", b"f", NOW - timedelta(days=3)) is None
+    assert doors.begin_answer(OFFICER, "new", b"f", NOW - timedelta(days=1)) is None
+    work.clean(NOW)
+    work.clean(NOW)
+    assert {each.id for each in doors.tokens(OFFICER)} == {b"-1".hex(), b"1".hex()}
+    assert doors.begin_answer(OFFICER, "new", b"f", NOW) is not None  # still claimed
+    assert doors.begin_answer(OFFICER, "old", b"f", NOW) is None
+
+
+def test_leases_say_who_works_and_when_it_was_last_done(
+    work: SqlWorkStore, doors: SqlDoorStore
+) -> None:
+    doors.lease("fixity", "a", NOW, NOW + timedelta(minutes=1))
+    doors.lease("expiry", "b", NOW, NOW + timedelta(minutes=1))
+    doors.release("expiry", "b", NOW)
+    expiry, fixity = work.leases()
+    assert (expiry.name, expiry.until, expiry.done_at) == ("expiry", NOW, NOW)
+    assert (fixity.holder, fixity.done_at) == ("a", None)
+
+
+def test_a_position_is_kept(work: SqlWorkStore) -> None:
+    assert work.position("x") is None
+    work.set_position("x", 2**40)
+    work.set_position("x", 2**41)
+    assert work.position("x") == 2**41
+
+
+def test_uploads_under_way_are_counted_up_to_so_many(
+    work: SqlWorkStore, doors: SqlDoorStore
+) -> None:
+    for number in range(3):
+        doors.add_upload(upload(f"{number:032x}"))
+    doors.add_upload(upload("f" * 32, UploadState.DONE))
+    assert work.open_uploads(most=10) == 3
+    assert work.open_uploads(most=2) == 2
+
+
+def test_events_come_by_their_place_and_control_entries_are_left_out(
+    catalog: SqlCatalog, work: SqlWorkStore
+) -> None:
+    ledger = Ledger(catalog, TileMemory())
+    erns = [ledger.item() for _ in range(3)]
+    ledger.act(*erns)
+    found = work.happened(-1, limit=100)
+    assert [each.subject for each in found] == erns
+    assert [each.place for each in found] == sorted(each.place for each in found)
+    assert {each.act for each in found} == {"sealed"}
+    assert found[0].data == {"seals": ["A-1"]}
+    assert [each.subject for each in work.happened(found[0].place, limit=1)] == erns[1:2]
+
+
+def test_the_end_of_an_upload_is_a_notice_in_the_same_transaction(
+    work: SqlWorkStore, doors: SqlDoorStore
+) -> None:
+    name = "0" * 32
+    doors.add_upload(upload(name, UploadState.WHOLE))
+    for _ in range(2):  # the second finds it done
+        doors.end_upload(name, before=UploadState.WHOLE, after=UploadState.DONE, outcome="{}")
+    (told,) = work.notices(0, limit=10)
+    assert (told.type, told.subject, told.officer) == ("upload.finished", name, OFFICER)
+    work.add_notice(Notice(0, "grant.expired", "SI-GRT-000001", NOW, authorities=(OWN, OTHER)))
+    (second,) = work.notices(told.number, limit=10)
+    assert second.authorities == (OWN, OTHER)
+
+
+def test_messages_deadlines_and_the_position_are_entered_at_once_and_once(
+    work: SqlWorkStore,
+) -> None:
+    first = Delivery("msg_1", HOOK.id, "{}", NOW, NOW)
+    deadline = Deadline("SI-TRF-000001", "offer", NOW)
+    work.tell("p", 1, [first], [deadline])
+    second = replace(first, id="msg_2", due_at=NOW - timedelta(1))
+    work.tell("p", 2, [first, second], [replace(deadline, at=NOW + timedelta(days=1))])
+    assert ids(work.due(NOW, limit=10)) == ["msg_2", "msg_1"]
+    assert work.position("p") == 2
+    assert work.over(NOW, limit=10) == []
+    (over,) = work.over(NOW + timedelta(days=2), limit=10)
+    work.forget(over)
+    assert work.over(NOW + timedelta(days=2), limit=10) == []
+
+
+def test_a_message_waits_until_it_is_due_and_goes_when_it_is_acknowledged(
+    work: SqlWorkStore,
+) -> None:
+    work.tell("p", 1, [Delivery("msg_1", HOOK.id, "{}", NOW, NOW)])
+    work.postpone("msg_1", 3, NOW + timedelta(hours=1))
+    assert work.due(NOW, limit=10) == []
+    (found,) = work.due(NOW + timedelta(hours=1), limit=10)
+    assert found.attempts == 3
+    work.delivered("msg_1")
+    assert work.due(NOW + timedelta(hours=1), limit=10) == []
+
+
+def test_a_subscription_is_kept_bounded_disabled_and_ended(work: SqlWorkStore) -> None:
+    assert work.add_webhook(HOOK, most=1)
+    assert not work.add_webhook(replace(HOOK, id="b" * 16), most=1)
+    with pytest.raises(ConflictError):
+        work.add_webhook(HOOK, most=5)
+    assert work.webhooks(OWN) == [HOOK]
+    assert work.webhooks(OTHER) == []
+    work.tell("p", 1, [Delivery("msg_1", HOOK.id, "{}", NOW, NOW)])
+    assert work.pending(HOOK.id, most=10) == 1
+    work.disable_webhook(HOOK.id, NOW, "silent")
+    assert work.webhook(HOOK.id) == replace(HOOK, disabled_at=NOW, reason="silent")
+    assert work.pending(HOOK.id, most=10) == 0
+    assert not work.end_webhook(OTHER, HOOK.id)
+    assert work.end_webhook(OWN, HOOK.id)
+    assert work.webhook(HOOK.id) is None
