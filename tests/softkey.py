@@ -73,7 +73,8 @@ class SoftKey:
 
     def _client(self, kind: str, challenge: str) -> bytes:
         said = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": False}
-        return json.dumps(said).encode()
+        # WebAuthn, section 5.8.1.1
+        return json.dumps(said, separators=(",", ":")).encode()
 
     def _answer(self, response: dict[str, Any]) -> dict[str, Any]:
         return {

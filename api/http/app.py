@@ -24,6 +24,7 @@ from api.http.evidence import evidence_routes
 from api.http.log import log_routes
 from api.http.transfers import transfer_routes
 from api.http.uploads import OFFSET_TYPE, upload_routes
+from api.signin import SignIn
 from api.uploading import Uploading
 from api.wiring import Instance
 from evidence_store.dossiers import Chains
@@ -50,6 +51,7 @@ def create_app(
     *,
     session_of: SessionOf | None = None,
     sign_in: APIRouter | None = None,
+    signin: SignIn | None = None,
     lifespan: Callable[[FastAPI], Any] | None = None,
 ) -> FastAPI:
     """The application of an instance."""
@@ -71,6 +73,8 @@ def create_app(
     app.state.instance = instance
     app.state.uploading = uploading
     app.state.session_of = session_of
+    app.state.signin = signin
+    app.state.tokens_sign = instance.tokens_sign_for_officers
     app.state.chains = Chains()
     problems.install(app)
     for routes in (
