@@ -1,21 +1,29 @@
 """Officers accept custody and terms with their own passkey, over the exact act, and in no other way."""
 
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from api import wiring
+from api import ledger, wiring
+from api.cli.main import main
 from api.tokens import SCOPES, make_token
 from evidence_store.audit import audit
 from evidence_store.identifiers import DossierId, Ern, StateCode, Subject
 from evidence_store.ledger.by_hand import challenge_of, check_by_hand
 from evidence_store.ledger.event import Draft, SignedEvent
+from evidence_store.ledger.policy import Policy
+from evidence_store.package.bag import BASE, BagReader
+from evidence_store.package.findings import Outcome, Question
+from evidence_store.package.verification import verify_package
 from tests.hands import CONTENT, RP_ID, Hands, arrived, hands  # noqa: F401 - the fixture
+from tests.integration.test_package_verifiers import by_python, by_shell
 from tests.softkey import PRESENT, SoftKey
 
 Refusal = tuple[int, str]
@@ -279,3 +287,33 @@ def _still_offered(site: Hands, path: str) -> None:
         "offered",
         "verified_match",
     }
+
+
+def test_every_verifier_checks_it_in_what_a_court_gets(
+    hands: Hands,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    ern = str(hands.world.item(CONTENT))
+    path = hands.offered(ern)
+    assert hands.signed("b-central", path, act="accepted").status_code == 200
+    file, home = tmp_path / "court.zip", hands.instance.home
+    officer = str(hands.world.people["prosecutor"])
+    given = ("--person", "A", "--reference", "r", "--officer", officer, "--purpose", "prosecution")
+    assert main(["--home", str(home), "export", ern, "-o", str(file), *given]) == 0
+    policy = tmp_path / "policy.txt"
+    policy.write_text(
+        str(ledger.policy(home, wiring.found_log(hands.instance.catalog, hands.instance.signing)))
+    )
+    with file.open("rb") as package:
+        report = verify_package(BagReader(package), Policy.parse(policy.read_text()))
+    assert report.verifies
+    (found,) = [each for each in report.findings if each.question is Question.BY_HAND]
+    assert found.outcome is Outcome.PROVED
+    with zipfile.ZipFile(file) as bag:
+        bag.extractall(tmp_path)
+    folder = tmp_path / BASE
+    for ran in (by_python(folder, "--policy", policy), by_shell(folder, policy)):
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert "withheld" not in ran.stdout
+    (event,) = [each for each in folder.rglob("*.json") if b'"by_hand"' in each.read_bytes()]
+    assert sha256(hands.keys["b-central"].cose).hexdigest() in event.read_text()

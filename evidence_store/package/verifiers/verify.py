@@ -52,9 +52,11 @@ def say(text):
     print(str(text).encode("ascii", "backslashreplace").decode().translate({n: "?" for n in (*range(32), 127)}))
 
 def ask(subject, question, *arguments):
-    """Ask one question, and print the answer. Whatever goes wrong refutes."""
+    """Ask one question, and print the answer, if there is one. Whatever goes wrong refutes."""
     try:
-        say("proved   %s: %s" % (subject, question(*arguments)))
+        answer = question(*arguments)
+        if answer is not None:
+            say("proved   %s: %s" % (subject, answer))
     except Exception as error:
         refuted.append(subject)
         say("REFUTED  %s: %s" % (subject, error if isinstance(error, Refuted) else repr(error)))
@@ -318,18 +320,22 @@ def verify_passkey(key, signature, message):
     except InvalidSignature:
         raise Refuted("a signature that is not by the passkey it names") from None
 
-def check_by_hand(event, body, disclosures):
+def disclosures(bag, path):
+    return bag.read(path[:-4] + "disclosed").decode().split() if path[:-4] + "disclosed" in bag.names else []
+
+def check_by_hand(bag, path):
     """The officer's passkey signed the event as it is without the passkey's answer; with others of the same act, in a tree."""
+    body = bag.read(path)
+    event = parse_canonical(body)
+    answers = [line for line in disclosures(bag, path) if json.loads(from_base64url(line))[1] == "passkey"]
     said = event["data"].get("by_hand")
-    answers = [line for line in disclosures if json.loads(from_base64url(line))[1] == "passkey"]
     if "by_hand" not in event["data"]:
         need(not answers, "a passkey's answer to what was not signed by hand")
-        return ""
+        return None
     need(set(said) == {"origin", "passkey", "rp_id"} and len(answers) < 2, "by_hand or answers that cannot be")
-    words = ", by hand with the passkey %s at %s" % (said["passkey"], said["origin"])
     if not answers:
         unshown.add("that a passkey signed what says so, where its answer is withheld")
-        return words + " as it says"
+        return None
     answer = once(json.loads(from_base64url(answers[0]), object_pairs_hook=list)[2])
     own = base64.urlsafe_b64encode(sha256(answers[0].encode())).decode().rstrip("=")
     head, others = ('{"_sd":[%s]' % ",".join('"%s"' % each for each in listed)
@@ -350,7 +356,7 @@ def check_by_hand(event, body, disclosures):
     need(len(data) >= 37 and data[32] & 5 == 5, "a passkey that did not verify who used it")
     need(not data[32] & 64 and (len(data) > 37) == (data[32] >= 128), "authenticator data that cannot be")
     verify_passkey(key, signature, data + sha256(client))
-    return words
+    return "signed by hand with the passkey %s at %s" % (said["passkey"], said["origin"])
 
 def check_event(bag, policy, keys, ern, path, chain, versions):
     body, signature = bag.read(path), bag.read(path[:-4] + "sig")
@@ -367,16 +373,14 @@ def check_event(bag, policy, keys, ern, path, chain, versions):
     need(event["prev"] == (chain[-1][0] if chain else None), "gap in the item's chain")
     need(path.endswith("/%06d.json" % event["seq"]), "another number than its name")
     times = check_time(bag, policy, event, index, checkpoint)
-    disclosures = bag.read(path[:-4] + "disclosed").decode().split() if path[:-4] + "disclosed" in bag.names else []
-    for line in disclosures:
+    for line in disclosures(bag, path):
         digest = base64.urlsafe_b64encode(sha256(line.encode())).decode().rstrip("=")
         need(digest in event["_sd"], "a disclosure that is not its own")
-    by_hand = check_by_hand(event, body, disclosures)
     chain.append((commitment.hex(), event["act"]))
     if event["act"] in ("registered", "version_added"):
         for each in event["data"].get("measured", []):
             versions.setdefault(each["version"], (event["data"].get("type", "original"), each["sha256"]))
-    return "%s by %s, entry %d of %d, %s%s" % (event["act"], event["by"], index, checkpoint["size"], times, by_hand)
+    return "%s by %s, entry %d of %d, %s" % (event["act"], event["by"], index, checkpoint["size"], times)
 
 def check_closed(chain):
     need(chain and chain[-1][1] == "exported", "the chain is not closed by its export: its end is missing")
@@ -405,6 +409,7 @@ def check_all(bag, policy):
         chain, versions = [], {}
         for path in bag.under("data/items/%s/events" % ern, ".json"):
             ask(path, check_event, bag, policy, keys, ern, path, chain, versions)
+            ask(path, check_by_hand, bag, path)
         ask(ern, check_closed, chain)
         for path in bag.under("data/items/%s/versions" % ern, ""):
             ask(path, check_version, bag, path, ern, versions)
