@@ -27,10 +27,16 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
-from api.consent import ClientData, client_data, from_base64url, public_key, to_base64url
 from evidence_store.accounts import Passkey
 from evidence_store.errors import ProofError, SettingsError
 from evidence_store.identifiers import PersonCode
+from evidence_store.ledger.passkey import (
+    ClientData,
+    client_data,
+    from_base64url,
+    public_key,
+    to_base64url,
+)
 
 TIMEOUT_MILLISECONDS = 300_000
 ALGORITHMS = [COSEAlgorithmIdentifier.EDDSA, COSEAlgorithmIdentifier.ECDSA_SHA_256]
@@ -164,7 +170,7 @@ def asserted(site: Site, credential: Mapping[str, Any], challenge: bytes, passke
 
 
 def record_of(credential: Mapping[str, Any], passkey: Passkey) -> dict[str, str]:
-    """What is kept of a consent, as `check_consent` reads it.
+    """What is kept of an answer, as `check_assertion` reads it.
 
     Raises:
         ProofError: if a part is not there.

@@ -139,6 +139,7 @@ def application(
         uploading,
         session_of=session_reader(signin, secure=secure),
         sign_in=signin_routes(signin, secure=secure),
+        signin=signin,
         lifespan=lifespan,
         counts=counts,
     )

@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     key_recipients: list[str] = Field(
         [], description="More age recipients for every object, such as a key kept in a safe."
     )
+    tokens_sign_for_officers: bool | None = Field(
+        None,
+        description="Whether a token may accept custody and terms; by default in exercises only.",
+    )
     extraction_workers: int = Field(1, ge=1, le=64, description="Isolated processes for claims.")
     extraction_seconds: float = Field(
         10, gt=0, le=3600, description="How long the claims of one file may take to read."

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.consent import DIGEST_BYTES, check_consent, from_base64url, to_base64url
 from api.passkeys import (
     Json,
     Site,
@@ -47,6 +46,12 @@ from evidence_store.errors import (
 )
 from evidence_store.identifiers import AuthorityId, PersonCode
 from evidence_store.kinds import stated
+from evidence_store.ledger.passkey import (
+    DIGEST_BYTES,
+    check_assertion,
+    from_base64url,
+    to_base64url,
+)
 from evidence_store.ports import Catalog, Clock, Randomness
 from evidence_store.registering import Registry
 
@@ -303,39 +308,50 @@ class SignIn:
 
     # ------------------------------------------------------------------ consent
 
-    def challenge_for(self, officer: PersonCode, digest: bytes) -> Json:
-        """What the browser is asked so that the officer signs an act, given by its SHA-256.
+    def passkey_of(self, officer: PersonCode, credential: str | None = None) -> Passkey:
+        """The officer's passkey; of several, the one of this credential.
 
-        The challenge is that digest and nothing else. It can be answered once, by this officer.
+        Raises:
+            OutOfOrderError: if there is none, or several and none is named.
+        """
+        found = self._accounts.passkeys(officer)
+        chosen = [each for each in found if credential in {None, each.credential}]
+        if len(chosen) != 1:
+            names = ", ".join(each.credential for each in found) or "none"
+            raise OutOfOrderError(f"passkey: expected one that is named; there are: {names}")
+        return chosen[0]
+
+    def challenge_for(
+        self, officer: PersonCode, digest: bytes, passkey: Passkey, content: str = ""
+    ) -> Json:
+        """What the browser is asked so that the officer signs what has this SHA-256.
+
+        The challenge is that digest and nothing else. It can be answered once, by this passkey,
+        and `content` is given back with the answer.
 
         Raises:
             MalformedError: if it is no SHA-256.
-            OutOfOrderError: if the officer has no passkey.
         """
         if len(digest) != DIGEST_BYTES:
             raise MalformedError(f"digest: expected {DIGEST_BYTES} bytes, found {len(digest)}")
-        allowed = [each.credential for each in self._accounts.passkeys(officer)]
-        if not allowed:
-            raise OutOfOrderError(f"officer {officer}: expected one with a passkey")
-        self._remember(Purpose.CONSENT, _key(Purpose.CONSENT, digest, officer), officer, "")
-        return request_options(self.site, digest, allowed)
+        key = _key(Purpose.CONSENT, digest, officer)
+        self._remember(Purpose.CONSENT, key, officer, content)
+        return request_options(self.site, digest, [passkey.credential])
 
     def verify_consent(
-        self, officer: PersonCode, digest: bytes, credential: Mapping[str, Any]
-    ) -> dict[str, str]:
-        """The record of an act that the officer signed, as `check_consent` reads it years later.
+        self, officer: PersonCode, credential: Mapping[str, Any]
+    ) -> tuple[bytes, str, dict[str, str]]:
+        """The digest that the officer signed, what was kept with it, and the answer's record.
 
         Raises:
-            ProofError: if the answer does not hold, or is another officer's or act's, or not asked for.
+            ProofError: if the answer does not hold, or is another officer's, or not asked for.
         """
-        challenge = said(credential, "webauthn.get").challenge
-        if not hmac.compare_digest(challenge, digest):
-            raise ProofError("consent: it was not given to this act")
-        self._take(Purpose.CONSENT, digest, officer)
+        digest = said(credential, "webauthn.get").challenge
+        content = self._take(Purpose.CONSENT, digest, officer).content
         passkey = self._used(credential, digest, officer)
         record = record_of(credential, passkey)
-        check_consent(record, digest, self.site.rp_id, self.site.origin)
-        return record
+        check_assertion(record, digest, self.site.rp_id, self.site.origin)
+        return digest, content, record
 
     # ---------------------------------------------------------------- within
 

@@ -133,6 +133,15 @@ class Instance:
 
         return SqlWorkStore(self.catalog.engine)
 
+    @property
+    def tokens_sign_for_officers(self) -> bool:
+        """Whether a token may do what officers must sign by hand; unless set, in exercises only."""
+        stated = self.settings.tokens_sign_for_officers
+        if stated is not None:
+            return stated
+        with self.catalog.read() as reader:
+            return reader.is_exercise()
+
     def close(self) -> None:
         """Let go of the catalog's connections."""
         self.catalog.close()

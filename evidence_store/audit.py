@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from evidence_store.authorities import log_of
 from evidence_store.errors import EvidenceError, LedgerAlteredError
 from evidence_store.identifiers import DossierKind, Ern, KeyId, Subject
+from evidence_store.ledger.by_hand import check_by_hand
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.control import CONTROL_LEAF, KINDS, ControlEntry
 from evidence_store.ledger.event import Link, leaf
@@ -172,7 +173,9 @@ def _check_event(
     if public is None:
         raise LedgerAlteredError(f"is signed by {event.by}, which is not registered")
     signed.verify_signature(public)
-    signed.disclosed()
+    by_hand = check_by_hand(signed)
+    if by_hand is not None and not by_hand.is_shown:
+        raise LedgerAlteredError("was signed by hand, and the passkey's answer is not there")
     # Until the log has taken it in, an entry is only as good as its row.
     rows = [] if recorded.index is None else reader.leaves(recorded.index, recorded.index + 1)
     if [row.entry for row in rows] != [leaf(end.item_key, seq, signed.commitment)]:

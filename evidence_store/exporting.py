@@ -15,6 +15,7 @@ from evidence_store.custody.timeline import history
 from evidence_store.errors import NotFoundError, UnavailableError
 from evidence_store.handling import handle
 from evidence_store.identifiers import Ern
+from evidence_store.ledger.by_hand import DISCLOSURE
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.control import KINDS, commitment_of
 from evidence_store.ledger.cose import receipt
@@ -136,7 +137,10 @@ class Exporter:
     def _add_event(
         self, bag: BagWriter, reader: CatalogReader, recorded: Recorded, choice: Choice
     ) -> SignedEvent:
-        shown = recorded.signed.with_disclosures(choice.disclosed)
+        disclosed = choice.disclosed
+        # It names nobody, and without it a court cannot see that an officer signed by hand.
+        names = None if disclosed is None else (*disclosed, DISCLOSURE)
+        shown = recorded.signed.with_disclosures(names)
         path = (recorded.subject, recorded.seq)
         bag.add(layout.event_path(*path, "json"), shown.body)
         bag.add(layout.event_path(*path, "sig"), shown.signature)

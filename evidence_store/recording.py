@@ -39,7 +39,7 @@ class Recorder:
             ConflictError: as `LedgerWriter.add_events`.
         """
         links = dict(writer.ledger.links(list(dict.fromkeys(draft.item for draft in drafts))))
-        anchor = self._anchor(writer)
+        anchor = self.anchor(writer)
         now = self.clock.now()
         events: list[NewEvent] = []
         for draft in drafts:
@@ -59,6 +59,7 @@ class Recorder:
         writer.ledger.add_events(events)
         return [each.signed for each in events]
 
-    def _anchor(self, writer: CatalogWriter) -> Anchor | None:
+    def anchor(self, writer: CatalogWriter) -> Anchor | None:
+        """The newest sealed checkpoint that is known within the transaction."""
         head = writer.ledger.sealed_head()
         return None if head is None else Anchor(head.size, head.root)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from api.consent import from_base64url, to_base64url
+from evidence_store.ledger.passkey import from_base64url, to_base64url
 
 PRESENT, VERIFIED, ATTESTED, EXTENDED = 0x01, 0x04, 0x40, 0x80
 Options = dict[str, Any]
@@ -93,7 +93,9 @@ class Authenticator:
 
     def _said(self, ceremony: str, options: Options) -> bytes:
         said = {"type": ceremony, "challenge": options["challenge"], "origin": self.origin}
-        return json.dumps({**said, "crossOrigin": False, **self.client}).encode()
+        return json.dumps(
+            {**said, "crossOrigin": False, **self.client}, separators=(",", ":")
+        ).encode()
 
     def _answer(self, **response: bytes) -> Answer:
         return {

@@ -51,9 +51,11 @@ class Doors:
         return self.client.request(method, path, headers=headers, **more)
 
 
-def instance_at(home: Path) -> Instance:
-    """A new instance, open."""
+def instance_at(home: Path, *, tokens_sign: bool = False) -> Instance:
+    """A new instance, open; where tokens sign, they may do what officers must sign by hand."""
     wiring.create_instance(home, StateCode("SI"), "Prosecutor", None)
+    if tokens_sign:
+        (home / "settings.toml").write_text("tokens_sign_for_officers = true\n")
     return wiring.open_instance(home, lambda: b"")
 
 
@@ -61,7 +63,7 @@ def instance_at(home: Path) -> Instance:
 def doors(tmp_path: Path) -> Iterator[Doors]:
     home = tmp_path / "home"
     with (
-        closing(instance_at(home)) as instance,
+        closing(instance_at(home, tokens_sign=True)) as instance,
         Extractor(workers=1) as extractor,
     ):
         world = World(Whole(instance), vault=instance.vault)

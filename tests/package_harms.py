@@ -5,14 +5,19 @@ must be refuted; `by` are the verifiers that cover it.
 """
 
 import base64
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from evidence_store.canonical import canonical
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from evidence_store.canonical import Json, canonical
+from evidence_store.ledger.by_hand import answers, challenge_of
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.control import ControlEntry
-from evidence_store.ledger.event import Anchor
+from evidence_store.ledger.event import Anchor, Draft, Link, unsigned
+from evidence_store.ledger.passkey import from_base64url, to_base64url
 from evidence_store.ledger.proof import LogProof
 from evidence_store.package import layout
 from evidence_store.package.findings import Question
@@ -20,14 +25,21 @@ from tests.packages import (
     KNIFE,
     REDACTED,
     ROOT_KEY,
+    RP_ID,
+    SITE,
     STRANGER,
     VIDEO,
+    Court,
     Made,
     closed,
     court,
     told,
+    told_by_hand,
 )
 from tests.signing import LABORATORY, POLICE
+from tests.softkey import ATTESTED, PRESENT, VERIFIED, SoftKey, coded
+
+Answer = dict[str, Json]
 
 OURS, PY, SH = "ours", "verify.py", "verify.sh"
 ALL, LARGER = (OURS, PY, SH), (OURS, PY)
@@ -473,3 +485,179 @@ def a_content_is_of_no_version() -> Made:
     made = closed(told())
     made.files[layout.version_path(VIDEO, 3, "derivative")] = b"from nowhere"
     return made
+
+
+# ------------------------------------------------------------------------------ by hand
+
+
+def a_key() -> SoftKey:
+    return SoftKey(SITE, RP_ID)
+
+
+def answered_by(
+    key: SoftKey,
+    hand: Answer | None = None,
+    spoil: Callable[[Answer], Answer] = dict,
+) -> Made:
+    """A package with an act on two items that this passkey signed."""
+    return closed(told_by_hand(key, hand, spoil))
+
+
+def spelt(field: str) -> Callable[[Callable[[bytes], bytes]], Callable[[dict[str, Json]], Answer]]:
+    """Changes a field of an answer, in its bytes."""
+
+    def changing(change: Callable[[bytes], bytes]) -> Callable[[dict[str, Json]], Answer]:
+        def spoilt(answer: dict[str, Json]) -> Answer:
+            return {**answer, field: to_base64url(change(from_base64url(str(answer[field]))))}
+
+        return spoilt
+
+    return changing
+
+
+@harm(Question.BY_HAND)
+def a_passkeys_answer_is_to_another_act() -> Made:
+    found, key = told(), a_key()
+    stale = key.record(hashlib.sha256(b"another act").digest())
+    found.by_hand((VIDEO, "verified_match"), key=key, spoil=lambda answer: {**answer, **stale})
+    found.seal()
+    return closed(found)
+
+
+@harm(Question.BY_HAND)
+def a_passkeys_answer_is_used_for_a_second_act() -> Made:
+    found, key = told(), a_key()
+    found.by_hand((VIDEO, "verified_match"), key=key)
+    return closed(reused(found, key))
+
+
+def reused(found: Court, key: SoftKey) -> Court:
+    """The answer to the last act of the video, kept with one more."""
+    last = found.stories[VIDEO].events[-1][0].disclosed()["passkey"]
+    assert isinstance(last, dict)
+    found.by_hand((VIDEO, "verified_match"), key=key, spoil=lambda _: last)
+    found.seal()
+    return found
+
+
+@harm(Question.BY_HAND)
+def a_passkeys_signature_is_changed() -> Made:
+    def flipped(signature: bytes) -> bytes:
+        return signature[:-1] + bytes([signature[-1] ^ 1])
+
+    return answered_by(a_key(), spoil=spelt("signature")(flipped))
+
+
+@harm(Question.BY_HAND)
+def an_ed25519_passkeys_signature_is_changed() -> Made:
+    def flipped(signature: bytes) -> bytes:
+        return bytes([signature[0] ^ 1]) + signature[1:]
+
+    key = replace(a_key(), private=Ed25519PrivateKey.generate())
+    return answered_by(key, spoil=spelt("signature")(flipped))
+
+
+@harm(Question.BY_HAND)
+def a_passkey_is_another_than_the_event_says() -> Made:
+    return answered_by(a_key(), hand={"passkey": "0" * 64})
+
+
+@harm(Question.BY_HAND)
+def a_passkeys_key_is_replaced_by_that_of_another() -> Made:
+    key, other = a_key(), a_key()
+    return answered_by(key, spoil=lambda answer: {**answer, "public_key": coded(other.cose)})
+
+
+@harm(Question.BY_HAND)
+def a_passkeys_key_has_something_behind_it() -> Made:
+    key = a_key()
+    cose = key.cose + b"\0"
+    hand: Answer = {"passkey": hashlib.sha256(cose).hexdigest()}
+    return answered_by(key, hand=hand, spoil=lambda answer: {**answer, "public_key": coded(cose)})
+
+
+@harm(Question.BY_HAND)
+def a_passkey_answered_another_site() -> Made:
+    return answered_by(replace(a_key(), origin="https://evil.example"))
+
+
+@harm(Question.BY_HAND)
+def a_passkey_answered_another_rp() -> Made:
+    return answered_by(replace(a_key(), rp_id="evil.example"))
+
+
+@harm(Question.BY_HAND)
+def a_passkey_did_not_verify_its_user() -> Made:
+    return answered_by(replace(a_key(), flags=PRESENT))
+
+
+@harm(Question.BY_HAND)
+def a_passkey_did_not_see_its_user() -> Made:
+    return answered_by(replace(a_key(), flags=VERIFIED))
+
+
+@harm(Question.BY_HAND)
+def a_passkeys_answer_claims_to_be_an_enrolment() -> Made:
+    return answered_by(replace(a_key(), flags=PRESENT | VERIFIED | ATTESTED))
+
+
+@harm(Question.BY_HAND)
+def a_passkey_answered_a_page_within_anothers() -> Made:
+    return answered_by(Embedded(SITE, RP_ID))
+
+
+@harm(Question.BY_HAND)
+def a_passkeys_answer_is_at_another_place_of_the_act() -> Made:
+    def moved(answer: dict[str, Json]) -> Answer:
+        return {**answer, "index": 1 - int(str(answer["index"]))}
+
+    return answered_by(a_key(), spoil=moved)
+
+
+@harm(Question.BY_HAND)
+def a_passkeys_answer_is_of_a_larger_act() -> Made:
+    return answered_by(a_key(), spoil=lambda answer: {**answer, "size": 3})
+
+
+@harm(Question.BY_HAND)
+def a_passkeys_answer_leads_elsewhere() -> Made:
+    return answered_by(a_key(), spoil=lambda answer: {**answer, "path": ["00" * 32]})
+
+
+@harm(Question.BY_HAND)
+def a_passkeys_answer_lacks_its_path() -> Made:
+    return answered_by(a_key(), spoil=lambda answer: {**answer, "path": []})
+
+
+@harm(Question.BY_HAND)
+def an_event_hides_that_a_passkey_answered() -> Made:
+    found, key = told(), a_key()
+    body, disclosures = unsigned(
+        Draft(VIDEO, "verified_match", {}, {"place": "Brod"}),
+        Link(
+            found.stories[VIDEO].key,
+            len(found.stories[VIDEO].events),
+            found.stories[VIDEO].events[-1][0].commitment,
+        ),
+        log=found.origin,
+        by=POLICE,
+        at=found.now,
+        anchor=None,
+        random=found.chance,
+    )
+    (answer,) = answers([body], key.record(challenge_of([body])))
+    found.disclose(VIDEO, body, disclosures, answer)
+    found.seal()
+    return closed(found)
+
+
+@harm(Question.BY_HAND)
+def an_event_says_by_hand_in_a_way_that_cannot_be() -> Made:
+    return answered_by(a_key(), hand={"officer": "A. Novak"})
+
+
+class Embedded(SoftKey):
+    """A passkey in a browser that shows the page within another site's."""
+
+    def _client(self, kind: str, challenge: str) -> bytes:
+        return super()._client(kind, challenge).replace(b"false", b"true")

@@ -6,7 +6,7 @@ and `zipped` or `unfolded` gives it manifests again, as whoever changes a packag
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +15,22 @@ from evidence_store.canonical import Json, canonical
 from evidence_store.digest import fingerprint
 from evidence_store.identifiers import ROOT, AuthorityId, Ern, KeyId, StateCode
 from evidence_store.ledger import control
+from evidence_store.ledger.by_hand import answers, challenge_of, with_digest
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.control import ControlEntry
-from evidence_store.ledger.event import Anchor, Draft, Link, SignedEvent, composed, leaf
+from evidence_store.ledger.event import (
+    Anchor,
+    Draft,
+    Event,
+    Link,
+    SignedEvent,
+    composed,
+    disclosed_as,
+    disclosure_digest,
+    leaf,
+    signed_as,
+    unsigned,
+)
 from evidence_store.ledger.note import Note
 from evidence_store.ledger.policy import Group, Policy, Witness
 from evidence_store.ledger.proof import LogProof
@@ -27,6 +40,7 @@ from evidence_store.package.bag import BagWriter
 from evidence_store.package.verification import encoded_hashes
 from storage.ledger.files import TileMemory
 from tests.signing import LABORATORY, POLICE, HeldKeys
+from tests.softkey import SoftKey
 from tests.unit.conftest import Chance
 from tests.witnesses import witness_signers
 
@@ -39,6 +53,7 @@ MINUTE = timedelta(minutes=1)
 VIDEO, KNIFE = Ern(STATE, 2026, 1), Ern(STATE, 2026, 2)
 ORIGINAL, REDACTED = b"the whole video" * 9000, b"the video without a face"
 NAMES = ("w1", "w2")
+SITE, RP_ID = "https://evidence.example", "evidence.example"
 
 
 @dataclass
@@ -158,6 +173,49 @@ class Court:
         self.entries.append(entry)
         return signed
 
+    def by_hand(
+        self,
+        *acts: tuple[Ern, str],
+        key: SoftKey | None = None,
+        hand: dict[str, Json] | None = None,
+        spoil: Callable[[dict[str, Json]], Mapping[str, Json]] = dict,
+    ) -> None:
+        """Acts that an officer signed with one answer of a passkey. `spoil` changes what is kept."""
+        key = key or SoftKey(SITE, RP_ID)
+        said: dict[str, Json] = {
+            "origin": SITE, "passkey": hashlib.sha256(key.cose).hexdigest(), "rp_id": RP_ID,
+        }  # fmt: skip
+        said = said if hand is None else said | hand
+        self.now += MINUTE
+        made = []
+        for ern, act in acts:
+            story = self.stories[ern]
+            link = Link(story.key, len(story.events), story.events[-1][0].commitment)
+            draft = Draft(ern, act, {"by_hand": said}, {"place": "Brod", "officer": "A. Novak"})
+            made.append(
+                unsigned(
+                    draft, link, log=self.origin, by=POLICE, at=self.now, anchor=None,
+                    random=self.chance,
+                )
+            )  # fmt: skip
+        bodies = [body for body, _ in made]
+        kept = answers(bodies, key.record(challenge_of(bodies)))
+        for (ern, _), (body, disclosures), answer in zip(acts, made, kept, strict=True):
+            self.disclose(ern, body, disclosures, dict(spoil(answer)))
+
+    def disclose(
+        self, ern: Ern, body: bytes, disclosures: tuple[str, ...], answer: Mapping[str, Json]
+    ) -> None:
+        """Enter the event with the answer, whatever that is."""
+        own = disclosed_as(self.chance, "passkey", dict(answer))
+        whole = with_digest(body, Event.parse(body), disclosure_digest(own))
+        signed = signed_as(
+            whole, (*disclosures, own), lambda message: self.keys.sign(POLICE, message)
+        )
+        story = self.stories[ern]
+        story.events.append((signed, len(self.entries)))
+        self.entries.append(leaf(story.key, signed.event.seq, signed.commitment))
+
     def version(self, ern: Ern, number: int, content: bytes, kind: str = "original") -> None:
         """A version that is brought, and enclosed."""
         known = fingerprint([content])
@@ -214,8 +272,9 @@ class Court:
                 seq = signed.event.seq
                 files[layout.event_path(ern, seq, "json")] = signed.body
                 files[layout.event_path(ern, seq, "sig")] = signed.signature
-                shown = signed.with_disclosures(["place"]).disclosures
-                files[layout.event_path(ern, seq, "disclosed")] = f"{shown[0]}\n".encode()
+                shown = signed.with_disclosures(["place", "passkey"]).disclosures
+                lines = "".join(f"{each}\n" for each in shown).encode()
+                files[layout.event_path(ern, seq, "disclosed")] = lines
                 files[layout.event_path(ern, seq, "tlog-proof")] = str(self.proof(index)).encode()
         newest = max(self.notes)
         tree = self._grown()
@@ -252,7 +311,21 @@ def told(found: Court | None = None) -> Court:
     found.seal()
     found.version(VIDEO, 2, REDACTED, "redacted")
     found.act(KNIFE, "seal_checked", {"seals": ["A-1"], "check": "intact"})
-    found.act(KNIFE, "verified_match")
+    found.by_hand((KNIFE, "verified_match"))
+    found.seal()
+    return found
+
+
+def told_by_hand(
+    key: SoftKey | None = None,
+    hand: dict[str, Json] | None = None,
+    spoil: Callable[[dict[str, Json]], Mapping[str, Json]] = dict,
+) -> Court:
+    """The same, and an act on both items that an officer signed by hand with one answer."""
+    found = told()
+    found.by_hand(
+        (VIDEO, "verified_match"), (KNIFE, "verified_match"), key=key, hand=hand, spoil=spoil
+    )
     found.seal()
     return found
 

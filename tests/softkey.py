@@ -1,4 +1,4 @@
-"""A security key in software: makes passkeys and answers challenges (WebAuthn, ES256, no attestation)."""
+"""A security key in software: makes passkeys and answers challenges (WebAuthn, ES256 or EdDSA, no attestation)."""
 
 import base64
 import hashlib
@@ -9,7 +9,10 @@ from typing import Any
 
 import cbor2
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
+
+from evidence_store.ledger.by_hand import Hand
 
 PRESENT, VERIFIED, ATTESTED = 0x01, 0x04, 0x40
 
@@ -25,24 +28,31 @@ class SoftKey:
     origin: str
     rp_id: str
     identifier: bytes = field(default_factory=lambda: secrets.token_bytes(16))
-    private: ec.EllipticCurvePrivateKey = field(
+    private: ec.EllipticCurvePrivateKey | Ed25519PrivateKey = field(
         default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
     )
     count: int = 0
     flags: int = PRESENT | VERIFIED
 
+    @property
+    def cose(self) -> bytes:
+        """The public key, as authenticators spell it."""
+        if isinstance(self.private, Ed25519PrivateKey):
+            public = self.private.public_key().public_bytes_raw()
+            return cbor2.dumps({1: 1, 3: -8, -1: 6, -2: public})
+        numbers = self.private.public_key().public_numbers()
+        x, y = numbers.x.to_bytes(32, "big"), numbers.y.to_bytes(32, "big")
+        return cbor2.dumps({1: 2, 3: -7, -1: 1, -2: x, -3: y})
+
+    @property
+    def hand(self) -> Hand:
+        """What an event says of it."""
+        return Hand(hashlib.sha256(self.cose).digest(), self.rp_id, self.origin)
+
     def create(self, options: dict[str, Any]) -> dict[str, Any]:
         """The answer to `navigator.credentials.create`."""
-        numbers = self.private.public_key().public_numbers()
-        cose = {
-            1: 2,
-            3: -7,
-            -1: 1,
-            -2: numbers.x.to_bytes(32, "big"),
-            -3: numbers.y.to_bytes(32, "big"),
-        }
         attested = bytes(16) + len(self.identifier).to_bytes(2, "big") + self.identifier
-        data = self._data(self.flags | ATTESTED) + attested + cbor2.dumps(cose)
+        data = self._data(self.flags | ATTESTED) + attested + self.cose
         statement = cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})
         client = self._client("webauthn.create", options["challenge"])
         return self._answer(
@@ -54,7 +64,7 @@ class SoftKey:
         self.count += 1
         data, client = self._data(self.flags), self._client("webauthn.get", options["challenge"])
         signed = data + hashlib.sha256(client).digest()
-        signature = self.private.sign(signed, ec.ECDSA(SHA256()))
+        signature = self._sign(signed)
         return self._answer(
             {
                 "authenticatorData": coded(data),
@@ -63,6 +73,22 @@ class SoftKey:
                 "userHandle": None,
             }
         )
+
+    def record(self, challenge: bytes) -> dict[str, str]:
+        """The answer as it is kept in an event."""
+        response = self.get({"challenge": coded(challenge)})["response"]
+        return {
+            "credential_id": coded(self.identifier),
+            "public_key": coded(self.cose),
+            "authenticator_data": response["authenticatorData"],
+            "client_data": response["clientDataJSON"],
+            "signature": response["signature"],
+        }
+
+    def _sign(self, message: bytes) -> bytes:
+        if isinstance(self.private, Ed25519PrivateKey):
+            return self.private.sign(message)
+        return self.private.sign(message, ec.ECDSA(SHA256()))
 
     def _data(self, flags: int) -> bytes:
         return (
@@ -73,7 +99,8 @@ class SoftKey:
 
     def _client(self, kind: str, challenge: str) -> bytes:
         said = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": False}
-        return json.dumps(said).encode()
+        # WebAuthn, section 5.8.1.1
+        return json.dumps(said, separators=(",", ":")).encode()
 
     def _answer(self, response: dict[str, Any]) -> dict[str, Any]:
         return {

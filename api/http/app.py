@@ -26,6 +26,7 @@ from api.http.transfers import transfer_routes
 from api.http.uploads import OFFSET_TYPE, upload_routes
 from api.http.watching import Counts, Watch
 from api.http.webhooks import describe, webhook_routes
+from api.signin import SignIn
 from api.uploading import Uploading
 from api.wiring import Instance
 from evidence_store.dossiers import Chains
@@ -51,6 +52,7 @@ def create_app(
     *,
     session_of: SessionOf | None = None,
     sign_in: APIRouter | None = None,
+    signin: SignIn | None = None,
     lifespan: Callable[[FastAPI], Any] | None = None,
     counts: Counts | None = None,
 ) -> FastAPI:
@@ -73,6 +75,8 @@ def create_app(
     app.state.instance = instance
     app.state.uploading = uploading
     app.state.session_of = session_of
+    app.state.signin = signin
+    app.state.tokens_sign = instance.tokens_sign_for_officers
     app.state.chains = Chains()
     app.state.streams = Places()
     app.state.is_stopping = lambda: False  # a server says when, so that no stream holds it up

@@ -13,8 +13,10 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api import cooperation
+from api.signin import SignIn
 from api.tokens import SCOPES, found_token
 from api.wiring import Instance
+from evidence_store.accounts import Method
 from evidence_store.desk import Desk
 from evidence_store.dossiers import Chains
 from evidence_store.errors import EvidenceError, UnauthenticatedError
@@ -39,6 +41,11 @@ class SessionLike(Protocol):
         """Whose it is."""
         ...
 
+    @property
+    def method(self) -> Method:
+        """By what the officer signed in."""
+        ...
+
 
 SessionOf = Callable[[Request], SessionLike | None]
 
@@ -52,6 +59,9 @@ class Caller:
     scopes: frozenset[str]
     method: str
     chains: Chains = field(default_factory=Chains)
+    signed_in_by: Method | None = None  # None: by a token
+    signin: SignIn | None = None
+    tokens_sign: bool = False  # whether a token may do what officers must sign by hand
 
     @property
     def desk(self) -> Desk:
@@ -92,13 +102,28 @@ def authenticated(request: Request) -> Caller:
         token = found_token(instance.doors, text.strip(), instance.clock.now())
         if kind.lower() != "bearer" or token is None:
             raise UnauthenticatedError("token: expected one that counts now")
-        return Caller(instance, token.officer, token.scopes, "token", request.app.state.chains)
+        return Caller(
+            instance,
+            token.officer,
+            token.scopes,
+            "token",
+            request.app.state.chains,
+            tokens_sign=request.app.state.tokens_sign,
+        )
     session_of: SessionOf | None = request.app.state.session_of
     session = None if session_of is None else session_of(request)
     if session is None:
         raise UnauthenticatedError("sign in, or send a token: Authorization: Bearer evr_pat_…")
     insist_same_origin(request)
-    return Caller(instance, session.officer, frozenset(SCOPES), "session", request.app.state.chains)
+    return Caller(
+        instance,
+        session.officer,
+        frozenset(SCOPES),
+        "session",
+        request.app.state.chains,
+        signed_in_by=session.method,
+        signin=request.app.state.signin,
+    )
 
 
 def insist_same_origin(request: Request) -> None:

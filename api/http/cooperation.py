@@ -11,11 +11,13 @@ from api.http.caller import Caller, Granter, Reader, Registrar, Requester
 from api.http.conditions import KeyHeader, MatchHeader, etag_of, insist_unchanged, once
 from api.http.evidence import After, Limit
 from api.http.problems import problems
+from api.http.signing import StepAnswer, StepToSign, answered, asked, insist_may_do_without
 from api.views import consent_row, entry_row, grant_row, kind_row, request_row
 from evidence_store.canonical import canonical
 from evidence_store.cooperation.kind import kinds
 from evidence_store.cooperation.registry import Channel, EntryKind, document_of, entry_of
 from evidence_store.cooperation.request import RefusalGround
+from evidence_store.desk import Desk
 from evidence_store.dossiers import Chains
 from evidence_store.granting import (
     accept_grant,
@@ -57,6 +59,7 @@ RequestPath = Annotated[str, Path(examples=["SI-REQ-000001"], max_length=32)]
 GrantPath = Annotated[str, Path(examples=["SI-GRT-000001"], max_length=32)]
 ConsentPath = Annotated[str, Path(examples=["SI-CNS-000001"], max_length=32)]
 ChangePath = Annotated[str, Path(examples=["SI-REG-000002"], max_length=32)]
+GRANT_BY_HAND = frozenset({"offered", "accepted"})  # both sides sign the terms
 Record = dict[str, Any]
 
 
@@ -140,6 +143,7 @@ def cooperation_routes() -> APIRouter:
     _registry(routes)
     _requests(routes)
     _grants(routes)
+    _grant_steps(routes)
     _consents(routes)
     return routes
 
@@ -299,6 +303,8 @@ def _grants(routes: APIRouter) -> None:
         response.headers["ETag"] = etag_of(caller, dossier)
         return found
 
+
+def _grant_steps(routes: APIRouter) -> None:
     @routes.post("/grants/{identifier}/steps", tags=["grants"])
     def take_grant_step(
         caller: Granter, identifier: GrantPath, body: GrantStep, if_match: MatchHeader = None
@@ -307,12 +313,37 @@ def _grants(routes: APIRouter) -> None:
         dossier = DossierId.parse(identifier, DossierKind.GRANT)
         _grant(caller, dossier)
         insist_unchanged(caller, dossier, if_match)
-        _take_grant_step(caller, dossier, body)
+        if body.act in GRANT_BY_HAND:
+            insist_may_do_without(caller)
+        _take_grant_step(caller.desk, dossier, body)
+        return _settled(caller, _grant(caller, dossier))
+
+    @routes.post("/grants/{identifier}/steps/signing", tags=["grants"])
+    def prepare_grant_step(
+        caller: Granter, identifier: GrantPath, body: GrantStep, if_match: MatchHeader = None
+    ) -> StepToSign:
+        """What the officer's passkey is to sign so that a step is taken."""
+        dossier = DossierId.parse(identifier, DossierKind.GRANT)
+        _grant(caller, dossier)
+        insist_unchanged(caller, dossier, if_match)
+        return asked(caller, str(dossier), body, lambda desk: _take_grant_step(desk, dossier, body))
+
+    @routes.post("/grants/{identifier}/steps/signed", tags=["grants"])
+    def sign_grant_step(caller: Granter, identifier: GrantPath, body: StepAnswer) -> Record:
+        """Take the step that was prepared, with the passkey's answer."""
+        dossier = DossierId.parse(identifier, DossierKind.GRANT)
+        _grant(caller, dossier)
+        answered(
+            caller,
+            body,
+            str(dossier),
+            GrantStep,
+            lambda desk, step: _take_grant_step(desk, dossier, step),
+        )
         return _settled(caller, _grant(caller, dossier))
 
 
-def _take_grant_step(caller: Caller, dossier: DossierId, body: GrantStep) -> None:
-    desk = caller.desk
+def _take_grant_step(desk: Desk, dossier: DossierId, body: GrantStep) -> None:
     match body.act:
         case "offered":
             offer_grant(desk, dossier)

@@ -10,6 +10,7 @@ from api import ledger
 from api.http.caller import Caller, Reader, Transferrer
 from api.http.conditions import KeyHeader, once
 from api.http.problems import problems
+from api.http.signing import StepAnswer, StepToSign, answered, asked, insist_may_do_without
 from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.custody.transfer import (
     Condition,
@@ -19,7 +20,7 @@ from evidence_store.custody.transfer import (
     RefusalReason,
     TransferId,
 )
-from evidence_store.desk import insist_own_item
+from evidence_store.desk import Desk, insist_own_item
 from evidence_store.digest import Digest, Fingerprint
 from evidence_store.errors import MalformedError, NotFoundError
 from evidence_store.identifiers import AuthorityId, Ern
@@ -46,6 +47,7 @@ HANDLERS = (
     OfficerRole.REGISTRAR,
     OfficerRole.CENTRAL,
 )
+BY_HAND = frozenset({"accepted", "received"})  # they bind a person: custody is taken on
 Record = dict[str, Any]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
 
@@ -112,7 +114,34 @@ def transfer_routes() -> APIRouter:
         """Take a step: accepted, refused, withdrawn, released, received."""
         transfer = TransferId.parse(identifier)
         _insist_side(caller, transfer)
-        _take(caller, transfer, body)
+        if body.act in BY_HAND:
+            insist_may_do_without(caller)
+        _take(caller.desk, transfer, body)
+        return _shown(caller, transfer)
+
+    @routes.post("/{identifier}/steps/signing")
+    def prepare_transfer_step(
+        caller: Transferrer, identifier: TransferPath, body: TransferStep
+    ) -> StepToSign:
+        """What the officer's passkey is to sign so that a step is taken."""
+        transfer = TransferId.parse(identifier)
+        _insist_side(caller, transfer)
+        return asked(caller, str(transfer), body, lambda desk: _take(desk, transfer, body))
+
+    @routes.post("/{identifier}/steps/signed")
+    def sign_transfer_step(
+        caller: Transferrer, identifier: TransferPath, body: StepAnswer
+    ) -> Record:
+        """Take the step that was prepared, with the passkey's answer."""
+        transfer = TransferId.parse(identifier)
+        _insist_side(caller, transfer)
+        answered(
+            caller,
+            body,
+            str(transfer),
+            TransferStep,
+            lambda desk, step: _take(desk, transfer, step),
+        )
         return _shown(caller, transfer)
 
     return routes
@@ -146,8 +175,7 @@ def _offered(caller: Caller, body: OfferAsked) -> Record:
     return _shown(caller, transfer)
 
 
-def _take(caller: Caller, transfer: TransferId, body: TransferStep) -> None:
-    desk = caller.desk
+def _take(desk: Desk, transfer: TransferId, body: TransferStep) -> None:
     with desk.catalog.read() as reader:
         desk.insist(reader, HANDLERS)
     catalog, recorder, person = desk.catalog, desk.recorder, str(desk.officer)

@@ -163,6 +163,15 @@ class SignedEvent:
             found[name] = value
         return found
 
+    @staticmethod
+    def name_of(disclosure: str) -> str:
+        """The name of the field that a disclosure is of.
+
+        Raises:
+            MalformedError: if it is of another form.
+        """
+        return _disclosure(disclosure)[0]
+
     def with_disclosures(self, names: Sequence[str] | None) -> "SignedEvent":
         """The event with only these fields disclosed; None keeps all that are at hand."""
         if names is None:
@@ -188,7 +197,26 @@ def composed(
         MalformedError: if the draft holds what canonical JSON does not have.
         KeyUnavailableError: if `sign` has no such key.
     """
-    disclosures = tuple(_disclosed(random, *each) for each in sorted(draft.private.items()))
+    body, disclosures = unsigned(draft, link, log=log, by=by, at=at, anchor=anchor, random=random)
+    return signed_as(body, disclosures, sign)
+
+
+def unsigned(
+    draft: Draft,
+    link: Link,
+    *,
+    log: str,
+    by: KeyId,
+    at: datetime,
+    anchor: Anchor | None,
+    random: Random,
+) -> tuple[bytes, tuple[str, ...]]:
+    """The draft as the next event of its chain, before it is signed; and its disclosures.
+
+    Raises:
+        MalformedError: if the draft holds what canonical JSON does not have.
+    """
+    disclosures = tuple(disclosed_as(random, *each) for each in sorted(draft.private.items()))
     body = canonical(
         {
             "v": VERSION,
@@ -206,6 +234,15 @@ def composed(
             "_sd": sorted(map(disclosure_digest, disclosures)),  # type: ignore[dict-item] # text is JSON
         }
     )
+    return body, disclosures
+
+
+def signed_as(body: bytes, disclosures: tuple[str, ...], sign: Sign) -> SignedEvent:
+    """The event with its signature.
+
+    Raises:
+        KeyUnavailableError: if `sign` has no such key.
+    """
     return SignedEvent(body, sign(_SIGNED + body), disclosures)
 
 
@@ -224,7 +261,8 @@ def disclosure_digest(disclosure: str) -> str:
     return _base64url(hashlib.sha256(disclosure.encode("ascii", "replace")).digest())
 
 
-def _disclosed(random: Random, name: str, value: Json) -> str:
+def disclosed_as(random: Random, name: str, value: Json) -> str:
+    """A field as a disclosure, behind a salt of its own."""
     salt = _base64url(random(DISCLOSURE_SALT_BYTES))
     text = json.dumps([salt, name, value], separators=(",", ":"), ensure_ascii=False)
     return _base64url(text.encode())

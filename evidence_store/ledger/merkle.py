@@ -60,6 +60,23 @@ class Frontier:
         return found
 
 
+def root_and_paths(hashes: Sequence[bytes]) -> tuple[bytes, list[tuple[bytes, ...]]]:
+    """The root over these leaf hashes, and for each the proof that it is there (2.1.3.1).
+
+    Raises:
+        ProofError: if there are none.
+    """
+    if not hashes:
+        raise ProofError("inclusion: expected a leaf")
+    if len(hashes) == 1:
+        return hashes[0], [()]
+    split = 1 << (len(hashes) - 1).bit_length() - 1  # the greatest power of two below
+    left, lefts = root_and_paths(hashes[:split])
+    right, rights = root_and_paths(hashes[split:])
+    paths = [(*each, right) for each in lefts] + [(*each, left) for each in rights]
+    return node_hash(left, right), paths
+
+
 def verify_inclusion(
     leaf_hash: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes
 ) -> None:
@@ -70,7 +87,18 @@ def verify_inclusion(
     Raises:
         ProofError: if it is not, or if anything is not of the form it must have.
     """
-    _check_form("inclusion", (leaf_hash, root, *proof))
+    _check_form("inclusion", (root,))
+    if root_from(leaf_hash, index, size, proof) != root:
+        raise ProofError("inclusion: the proof leads to another root")
+
+
+def root_from(leaf_hash: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
+    """The root that a proof leads to.
+
+    Raises:
+        ProofError: if anything is not of the form it must have.
+    """
+    _check_form("inclusion", (leaf_hash, *proof))
     if not 0 <= index < size <= SIZE_MAX:
         raise ProofError(f"inclusion: expected an index below the size {size}, found {index}")
     node, last = index, size - 1
@@ -87,8 +115,7 @@ def verify_inclusion(
         node, last = node >> 1, last >> 1
     if last != 0:
         raise ProofError("inclusion: the proof is too short")
-    if found != root:
-        raise ProofError("inclusion: the proof leads to another root")
+    return found
 
 
 def verify_consistency(

@@ -33,6 +33,7 @@ class Question(StrEnum):
     INCLUSION = "was the event in the log?"
     CHAIN = "is the item's chain of events unbroken and closed?"
     DISCLOSURE = "do the disclosures belong to the event?"
+    BY_HAND = "did the officer's passkey sign the event?"
     TIME = "between which times was the event recorded?"
     CONTENT = "are the bytes those that were measured?"
     STAMP = "does a time-stamp authority confirm the checkpoint?"
@@ -42,7 +43,7 @@ class Question(StrEnum):
 LIMITS = (
     "It is proved who signed and that nothing was changed or taken out; not that what was stated is true.",
     "An act that nobody recorded leaves no trace here.",
-    "That a key was used by the person who should use it is outside of this proof.",
+    "That a key or passkey was used by the person who should use it is outside of this proof.",
     "A revocation that is not enclosed is not seen here: ask the log for its control entries.",
 )
 

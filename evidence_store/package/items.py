@@ -11,6 +11,7 @@ from evidence_store.custody.timeline import History, history
 from evidence_store.digest import Algorithm, Digest, hasher
 from evidence_store.errors import EvidenceError, MalformedError, ProofError
 from evidence_store.identifiers import Ern
+from evidence_store.ledger.by_hand import check_by_hand
 from evidence_store.ledger.event import ITEM_KEY_BYTES, Event, SignedEvent, leaf
 from evidence_store.package import layout
 from evidence_store.package.bag import BagReader
@@ -93,6 +94,21 @@ class ItemVerifier:
         with self.findings.asking(Question.DISCLOSURE, subject) as prove:
             shown = len(signed.disclosed())
             prove(f"{shown} fields disclosed, {len(event.sd) - shown} withheld")
+        self._check_by_hand(subject, signed)
+
+    def _check_by_hand(self, subject: str, signed: SignedEvent) -> None:
+        with self.findings.asking(Question.BY_HAND, subject) as prove:
+            found = check_by_hand(signed)
+            if found is None:
+                return  # the authority's key signed it, and nobody says more
+            hand = found.hand
+            passkey = f"the passkey {hand.passkey.hex()}, at {hand.origin} ({hand.rp_id})"
+            if not found.is_shown:
+                detail = f"it says so, by {passkey}; the answer is withheld"
+                self.findings.say(Question.BY_HAND, Outcome.NOT_SHOWN, subject, detail)
+                return
+            officer = signed.disclosed().get("officer", "an officer that is withheld")
+            prove(f"{passkey}; whose it is, {signed.event.by} says: {officer}")
 
     def _check_chain(self, ern: Ern, events: Sequence[tuple[int, SignedEvent]]) -> None:
         with self.findings.asking(Question.CHAIN, str(ern)) as prove:

@@ -13,8 +13,10 @@ from evidence_store.custody.act import Act
 from evidence_store.custody.timeline import History
 from evidence_store.digest import Fingerprint
 from evidence_store.identifiers import Ern
+from evidence_store.ledger.by_hand import DISCLOSURE, MEMBER
 from evidence_store.package.findings import LIMITS, Finding
 
+_UNTOLD = {"offer_document", DISCLOSURE}  # for programs
 _STYLE = """
 @page { size: A4; margin: 18mm }
 body { font: 10.5pt/1.45 "Liberation Serif", Georgia, serif; max-width: 178mm; margin: 1em auto; padding: 0 1em }
@@ -83,7 +85,7 @@ def _item(story: ItemStory) -> str:
         f"{' (late)' if row.late else ''}</td>"
         f"<td>{_words(row.act.type)}</td><td>{escape(str(row.act.by))}</td>"
         f"<td>{_words(row.state or 'unknown')}, with {escape(str(row.custodian or 'nobody'))}</td>"
-        f"<td>{_seals(row.act)}{_told(row.act.private)}</td></tr>"
+        f"<td>{_seals(row.act)}{_hand(row.act)}{_told(row.act.private)}</td></tr>"
         for row in story.history.rows
     )
     gaps = "".join(
@@ -120,8 +122,16 @@ def _seals(act: Act) -> str:
     return f"seals {escape(', '.join(numbers))}{found}; "
 
 
+def _hand(act: Act) -> str:
+    match act.data.get(MEMBER):
+        case {"passkey": str(passkey)}:
+            return f"signed by hand with the passkey <code>{escape(passkey[:16])}</code>; "
+        case _:
+            return ""
+
+
 def _told(private: Mapping[str, object]) -> str:
-    told = {name: value for name, value in private.items() if name != "offer_document"}
+    told = {name: value for name, value in private.items() if name not in _UNTOLD}
     return "; ".join(f"{_words(name)}: {escape(str(value))}" for name, value in told.items())
 
 

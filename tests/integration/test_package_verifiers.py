@@ -13,10 +13,25 @@ from pathlib import Path
 
 import bagit  # type: ignore[import-untyped] # it has no types
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evidence_store.package.bag import BASE
 from tests.package_harms import HARMS, OURS, PY, SH, Harm
-from tests.packages import KNIFE, VIDEO, Court, Made, closed, manifests, told, unfolded, zipped
+from tests.packages import (
+    KNIFE,
+    RP_ID,
+    SITE,
+    VIDEO,
+    Court,
+    Made,
+    closed,
+    manifests,
+    told,
+    told_by_hand,
+    unfolded,
+    zipped,
+)
+from tests.softkey import SoftKey
 
 VERIFIERS = resources.files("evidence_store.package") / "verifiers"
 PROGRAM = {name: (VERIFIERS / name).read_bytes() for name in (PY, SH)}
@@ -72,6 +87,32 @@ def test_a_sound_package_is_accepted(
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stderr == ""
     assert "REFUTED" not in ran.stdout
+
+
+ED25519 = SoftKey(SITE, RP_ID, private=Ed25519PrivateKey.generate())
+
+
+@pytest.mark.parametrize("key", [SoftKey(SITE, RP_ID), ED25519], ids=["es256", "ed25519"])
+def test_what_an_officer_signed_by_hand_is_accepted(
+    verify: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, key: SoftKey
+) -> None:
+    folder, policy = laid_out(closed(told_by_hand(key)), tmp_path)
+    ran = verify(folder, *(("--policy", policy) if verify is by_python else (policy,)))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "withheld" not in ran.stdout
+    assert ran.stderr == ""
+
+
+def test_a_passkeys_answer_that_is_withheld_is_said_to_be_so(
+    verify: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    made = closed(told_by_hand())
+    for stem in made.events():
+        made.files.pop(f"{stem}.disclosed")
+    folder, policy = laid_out(made, tmp_path)
+    ran = verify(folder, *(("--policy", policy) if verify is by_python else (policy,)))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "withheld" in ran.stdout
 
 
 def test_a_policy_that_comes_with_the_package_is_said_to_be_no_proof(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +15,22 @@ from evidence_store.package.bag import BagReader
 from evidence_store.package.findings import Finding, Outcome, Question, Report
 from evidence_store.package.verification import verify_package
 from tests.package_harms import HARMS, Harm
-from tests.packages import KNIFE, START, STRANGER, VIDEO, Court, Made, closed, told, zipped
+from tests.packages import (
+    KNIFE,
+    RP_ID,
+    SITE,
+    START,
+    STRANGER,
+    VIDEO,
+    Court,
+    Made,
+    closed,
+    told,
+    told_by_hand,
+    zipped,
+)
 from tests.signing import POLICE
+from tests.softkey import SoftKey
 
 
 def verified(made: Made, **given: object) -> Report:
@@ -45,6 +60,27 @@ def test_of_a_sound_package_every_question_is_proved(sound: Made) -> None:
 def test_a_redacted_copy_is_named_so_and_is_no_mismatch(sound: Made) -> None:
     details = [each.detail.split(",")[0] for each in of(verified(sound), Question.CONTENT)]
     assert details == [f"original of {VIDEO}", f"redacted version R01 of {VIDEO}"]
+
+
+def test_who_signed_by_hand_is_told_with_site_and_passkey() -> None:
+    key = SoftKey(SITE, RP_ID)
+    report = verified(closed(told_by_hand(key)))
+    assert report.verifies
+    last = [each for each in of(report, Question.BY_HAND) if each.subject.startswith(str(VIDEO))]
+    (found,) = last
+    assert found.outcome is Outcome.PROVED
+    for each in (SITE, RP_ID, sha256(key.cose).hexdigest()):
+        assert each in found.detail
+
+
+def test_a_withheld_answer_is_not_shown_and_refutes_nothing() -> None:
+    made = closed(told_by_hand())
+    for ern in (VIDEO, KNIFE):
+        for stem in made.events(ern):
+            made.files.pop(f"{stem}.disclosed")
+    report = verified(made)
+    assert report.verifies
+    assert outcomes(of(report, Question.BY_HAND)) == {Outcome.NOT_SHOWN}
 
 
 def test_a_package_of_proofs_only_verifies() -> None:

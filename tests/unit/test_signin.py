@@ -18,7 +18,6 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from api.consent import check_consent, from_base64url, public_key, to_base64url
 from api.http import problems
 from api.http.signin import signin_routes
 from api.passkeys import Site
@@ -36,6 +35,12 @@ from evidence_store.errors import (
     UnauthenticatedError,
 )
 from evidence_store.identifiers import PersonCode
+from evidence_store.ledger.passkey import (
+    check_assertion,
+    from_base64url,
+    public_key,
+    to_base64url,
+)
 from evidence_store.moment import Moment
 from storage.catalog import SqlCatalog, create_catalog
 from storage.catalog.accounts import SqlAccountStore
@@ -90,6 +95,16 @@ class House:
 
     def entered(self, key: Authenticator) -> tuple[Session, str]:
         return self.signin.by_passkey(key.get(self.signin.passkey_options()), "browser")
+
+    def asked(self, officer: PersonCode, digest: bytes = ACT) -> dict[str, Any]:
+        """What a browser is asked so that the officer signs the digest with their only passkey."""
+        return self.signin.challenge_for(officer, digest, self.signin.passkey_of(officer))
+
+    def signed(self, officer: PersonCode, answer: dict[str, Any]) -> dict[str, str]:
+        """The record of what the officer signed: the act."""
+        digest, _, record = self.signin.verify_consent(officer, answer)
+        assert digest == ACT
+        return record
 
     def with_password(self, name: str = "prosecutor") -> pyotp.TOTP:
         token = self.link(name)
@@ -286,7 +301,7 @@ class TestPasskeys:
 
     def test_a_challenge_is_for_one_purpose(self, house: House) -> None:
         key, officer = house.enrolled(), house.who("prosecutor")
-        for_consent = house.signin.challenge_for(officer, ACT)
+        for_consent = house.asked(officer)
         with pytest.raises(UnauthenticatedError):
             house.signin.by_passkey(key.get(for_consent), "browser")
         options, _ = house.signin.enrol_options(house.link("central"))
@@ -550,13 +565,13 @@ class TestConsent:
         self, house: House, make: Callable[[], Any]
     ) -> None:
         record = self.record(house, house.enrolled(key=make()))
-        check_consent(record, ACT, RP_ID, ORIGIN)
+        check_assertion(record, ACT, RP_ID, ORIGIN)
 
     def record(self, house: House, key: Authenticator) -> dict[str, str]:
         officer = house.who("prosecutor")
-        options = house.signin.challenge_for(officer, ACT)
+        options = house.asked(officer)
         assert from_base64url(options["challenge"]) == ACT
-        return house.signin.verify_consent(officer, ACT, key.get(options))
+        return house.signed(officer, key.get(options))
 
     @pytest.mark.parametrize("name", ["authenticator_data", "client_data", "signature"])
     def test_one_changed_byte_is_found(self, house: House, name: str) -> None:
@@ -564,7 +579,7 @@ class TestConsent:
         content = bytearray(from_base64url(record[name]))
         content[-1] ^= 1
         with pytest.raises(ProofError):
-            check_consent({**record, name: to_base64url(bytes(content))}, ACT, RP_ID, ORIGIN)
+            check_assertion({**record, name: to_base64url(bytes(content))}, ACT, RP_ID, ORIGIN)
 
     @pytest.mark.parametrize(
         "name", ["public_key", "authenticator_data", "client_data", "signature"]
@@ -573,7 +588,7 @@ class TestConsent:
     def test_other_bytes_are_refused(self, house: House, name: str, content: str) -> None:
         record = self.record(house, house.enrolled())
         with pytest.raises(ProofError):
-            check_consent({**record, name: content}, ACT, RP_ID, ORIGIN)
+            check_assertion({**record, name: content}, ACT, RP_ID, ORIGIN)
 
     def test_it_is_for_one_act_and_site_and_key(self, house: House) -> None:
         record = self.record(house, house.enrolled())
@@ -586,7 +601,7 @@ class TestConsent:
             ({**record, "public_key": other}, ACT, RP_ID, ORIGIN),
         ):
             with pytest.raises(ProofError):
-                check_consent(changed, digest, rp_id, origin)
+                check_assertion(changed, digest, rp_id, origin)
 
     @pytest.mark.parametrize("content", [None, 7, "", "=", "AAB", "A" * 20_000])
     @pytest.mark.parametrize(
@@ -595,7 +610,7 @@ class TestConsent:
     def test_a_record_in_pieces_is_refused(self, house: House, name: str, content: object) -> None:
         record: dict[str, object] = {**self.record(house, house.enrolled())}
         with pytest.raises(ProofError):
-            check_consent({**record, name: content}, ACT, RP_ID, ORIGIN)
+            check_assertion({**record, name: content}, ACT, RP_ID, ORIGIN)
 
     @pytest.mark.parametrize(
         "cose",
@@ -630,7 +645,7 @@ class TestConsent:
         data = from_base64url(record["authenticator_data"])
         signed = {**record, "client_data": to_base64url(twice), "signature": sign(key, data, twice)}
         with pytest.raises(ProofError, match="JSON"):
-            check_consent(signed, ACT, RP_ID, ORIGIN)
+            check_assertion(signed, ACT, RP_ID, ORIGIN)
 
     @pytest.mark.parametrize("flags", [PRESENT, VERIFIED, PRESENT | VERIFIED | ATTESTED])
     def test_a_signature_without_verification_is_refused(self, house: House, flags: int) -> None:
@@ -645,46 +660,45 @@ class TestConsent:
             "signature": sign(key, bytes(data), said),
         }
         with pytest.raises(ProofError):
-            check_consent(changed, ACT, RP_ID, ORIGIN)
+            check_assertion(changed, ACT, RP_ID, ORIGIN)
 
     def test_extensions_are_signed_too(self, house: House) -> None:
         key = house.enrolled()
         flags = PRESENT | VERIFIED | EXTENDED
         extended = key.but(flags=flags, extensions=cbor2.dumps({"credProtect": 3}))
-        check_consent(self.record(house, extended), ACT, RP_ID, ORIGIN)
+        check_assertion(self.record(house, extended), ACT, RP_ID, ORIGIN)
 
     def test_only_who_was_asked_answers_and_once(self, house: House) -> None:
         key, other = house.enrolled(), house.enrolled("central")
         officer, second = house.who("prosecutor"), house.who("central")
         with pytest.raises(ProofError):  # nobody was asked
-            house.signin.verify_consent(officer, ACT, key.get({"challenge": to_base64url(ACT)}))
-        options = house.signin.challenge_for(officer, ACT)
+            house.signed(officer, key.get({"challenge": to_base64url(ACT)}))
+        options = house.asked(officer)
         with pytest.raises(ProofError):
-            house.signin.verify_consent(second, ACT, other.get(options))
+            house.signed(second, other.get(options))
         with pytest.raises(ProofError):
-            house.signin.verify_consent(officer, ACT, other.get(options))
-        options = house.signin.challenge_for(officer, ACT)
+            house.signed(officer, other.get(options))
+        options = house.asked(officer)
         answer = key.get(options)
+        house.signed(officer, answer)
         with pytest.raises(ProofError):
-            house.signin.verify_consent(officer, bytes(32), answer)
-        house.signin.verify_consent(officer, ACT, answer)
-        with pytest.raises(ProofError):
-            house.signin.verify_consent(officer, ACT, answer)
+            house.signed(officer, answer)
 
     def test_two_officers_sign_the_same_act(self, house: House) -> None:
         keys = {name: house.enrolled(name) for name in ("prosecutor", "central")}
-        asked = {name: house.signin.challenge_for(house.who(name), ACT) for name in keys}
+        asked = {name: house.asked(house.who(name)) for name in keys}
         for name, key in keys.items():
             answer = key.get(asked[name])
-            record = house.signin.verify_consent(house.who(name), ACT, answer)
-            check_consent(record, ACT, RP_ID, ORIGIN)
+            record = house.signed(house.who(name), answer)
+            check_assertion(record, ACT, RP_ID, ORIGIN)
 
     def test_it_takes_a_passkey_and_a_digest(self, house: House) -> None:
         house.with_password()
         with pytest.raises(OutOfOrderError):
-            house.signin.challenge_for(house.who("prosecutor"), ACT)
+            house.asked(house.who("prosecutor"))
+        house.enrolled()
         with pytest.raises(MalformedError):
-            house.signin.challenge_for(house.who("prosecutor"), b"short")
+            house.asked(house.who("prosecutor"), b"short")
 
 
 class Browser:

@@ -5,7 +5,7 @@
 
 Python 3.9 or later and the package "cryptography" (42 or later). Exit code 0: nothing is refuted;
 3: something is. Formats: RFC 8493 (BagIt), RFC 8785 (JSON), RFC 9162 (tree), C2SP signed-note,
-tlog-checkpoint, tlog-cosignature, tlog-proof, tlog-policy. Short, so that an expert can read it all.
+tlog-checkpoint, tlog-cosignature, tlog-proof, tlog-policy; WebAuthn. Short, so that an expert can read it all.
 """
 
 import argparse
@@ -21,7 +21,9 @@ import zipfile
 from datetime import datetime, timezone
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 
 try:
     from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
@@ -29,6 +31,7 @@ except ImportError:  # an older library: said below, never passed over
     MLDSA44PublicKey = None
 
 ED25519, COSIGNATURE, MLDSA = 1, 4, 6
+ES256, ES256_Y, EDDSA = (bytes.fromhex(each) for each in ("a5010203262001215820", "225820", "a4010103272006215820"))  # COSE keys
 CLOCK_TOLERANCE_SECONDS = 300
 P = 2**255 - 19  # of Ed25519; below, the y of its points of small order: such a key signs anything
 SMALL_ORDER = {0, 1, P - 1, 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
@@ -49,9 +52,11 @@ def say(text):
     print(str(text).encode("ascii", "backslashreplace").decode().translate({n: "?" for n in (*range(32), 127)}))
 
 def ask(subject, question, *arguments):
-    """Ask one question, and print the answer. Whatever goes wrong refutes."""
+    """Ask one question, and print the answer, if there is one. Whatever goes wrong refutes."""
     try:
-        say("proved   %s: %s" % (subject, question(*arguments)))
+        answer = question(*arguments)
+        if answer is not None:
+            say("proved   %s: %s" % (subject, answer))
     except Exception as error:
         refuted.append(subject)
         say("REFUTED  %s: %s" % (subject, error if isinstance(error, Refuted) else repr(error)))
@@ -294,6 +299,65 @@ def check_time(bag, policy, event, index, checkpoint):
     words = [datetime.fromtimestamp(t, timezone.utc).isoformat() if t else "a time that is not shown" for t in (since, until)]
     return "after %s, before %s" % tuple(words)
 
+def from_base64url(text):
+    content = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    need(base64.urlsafe_b64encode(content).decode().rstrip("=") == text, "base64url that is not canonical")
+    return content
+
+def once(pairs):
+    need(len(dict(pairs)) == len(pairs), "a name that stands twice")
+    return dict(pairs)
+
+def verify_passkey(key, signature, message):
+    """The key is COSE (RFC 9053) in CTAP2's one encoding, so that it need not be parsed."""
+    if key[:-32] == EDDSA:
+        return verify_ed25519(key[-32:], signature, message)
+    x, y = key[len(ES256):len(ES256) + 32], key[-32:]
+    need(len(y) == 32 and key == ES256 + x + ES256_Y + y, "a passkey that is neither ES256 nor EdDSA")
+    numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), ec.SECP256R1())
+    try:
+        numbers.public_key().verify(signature, message, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        raise Refuted("a signature that is not by the passkey it names") from None
+
+def disclosures(bag, path):
+    return bag.read(path[:-4] + "disclosed").decode().split() if path[:-4] + "disclosed" in bag.names else []
+
+def check_by_hand(bag, path):
+    """The officer's passkey signed the event as it is without the passkey's answer; with others of the same act, in a tree."""
+    body = bag.read(path)
+    event = parse_canonical(body)
+    answers = [line for line in disclosures(bag, path) if json.loads(from_base64url(line))[1] == "passkey"]
+    said = event["data"].get("by_hand")
+    if "by_hand" not in event["data"]:
+        need(not answers, "a passkey's answer to what was not signed by hand")
+        return None
+    need(set(said) == {"origin", "passkey", "rp_id"} and len(answers) < 2, "by_hand or answers that cannot be")
+    if not answers:
+        unshown.add("that a passkey signed what says so, where its answer is withheld")
+        return None
+    answer = once(json.loads(from_base64url(answers[0]), object_pairs_hook=list)[2])
+    own = base64.urlsafe_b64encode(sha256(answers[0].encode())).decode().rstrip("=")
+    head, others = ('{"_sd":[%s]' % ",".join('"%s"' % each for each in listed)
+                    for listed in (event["_sd"], [each for each in event["_sd"] if each != own]))
+    need(body.startswith(head.encode()) and event["_sd"].count(own) == 1, "an answer that is not its own")
+    index, size = answer["index"], answer["size"]
+    need(type(index) is type(size) is int and 0 <= index < size < 2**63, "a place that cannot be")
+    act = sha256(b"\0evidence-act/v1\n" + others.encode() + body[len(head.encode()):])
+    root = climb(index, size - 1, [act], [bytes.fromhex(each) for each in answer["path"]])[0]
+    challenge = base64.urlsafe_b64encode(sha256(b"evidence-acts/v1\n" + struct.pack(">Q", size) + root)).decode().rstrip("=")
+    key, data, client, signature = (from_base64url(answer[each]) for each in ("public_key", "authenticator_data", "client_data", "signature"))
+    need(sha256(key).hex() == said["passkey"], "another passkey than the event says")
+    start = '{"type":"webauthn.get","challenge":"%s","origin":"%s"' % (challenge, said["origin"])
+    need(client.startswith(start.encode()), "an answer that was given to another act, or at another site")
+    need(client[len(start):].startswith((b"}", b',"crossOrigin":false}', b',"crossOrigin":false,')), "a page within another's")
+    need("topOrigin" not in json.loads(client, object_pairs_hook=once), "a page within another's")
+    need(data[:32] == sha256(said["rp_id"].encode()), "an answer that was given to another site")
+    need(len(data) >= 37 and data[32] & 5 == 5, "a passkey that did not verify who used it")
+    need(not data[32] & 64 and (len(data) > 37) == (data[32] >= 128), "authenticator data that cannot be")
+    verify_passkey(key, signature, data + sha256(client))
+    return "signed by hand with the passkey %s at %s" % (said["passkey"], said["origin"])
+
 def check_event(bag, policy, keys, ern, path, chain, versions):
     body, signature = bag.read(path), bag.read(path[:-4] + "sig")
     event = parse_canonical(body)
@@ -309,10 +373,9 @@ def check_event(bag, policy, keys, ern, path, chain, versions):
     need(event["prev"] == (chain[-1][0] if chain else None), "gap in the item's chain")
     need(path.endswith("/%06d.json" % event["seq"]), "another number than its name")
     times = check_time(bag, policy, event, index, checkpoint)
-    if path[:-4] + "disclosed" in bag.names:
-        for line in bag.read(path[:-4] + "disclosed").decode().split():
-            digest = base64.urlsafe_b64encode(sha256(line.encode())).decode().rstrip("=")
-            need(digest in event["_sd"], "a disclosure that is not its own")
+    for line in disclosures(bag, path):
+        digest = base64.urlsafe_b64encode(sha256(line.encode())).decode().rstrip("=")
+        need(digest in event["_sd"], "a disclosure that is not its own")
     chain.append((commitment.hex(), event["act"]))
     if event["act"] in ("registered", "version_added"):
         for each in event["data"].get("measured", []):
@@ -346,6 +409,7 @@ def check_all(bag, policy):
         chain, versions = [], {}
         for path in bag.under("data/items/%s/events" % ern, ".json"):
             ask(path, check_event, bag, policy, keys, ern, path, chain, versions)
+            ask(path, check_by_hand, bag, path)
         ask(ern, check_closed, chain)
         for path in bag.under("data/items/%s/versions" % ern, ""):
             ask(path, check_version, bag, path, ern, versions)

@@ -3,8 +3,8 @@
 #   sh verify.sh [POLICY]
 # Checks: every file against the manifests; that the log signed (Ed25519) each checkpoint that a proof is against; that each event
 # is signed by a key that the log's root registered before it, stands in the log, follows the one before, and that the last closes
-# the chain; contents. Does not check: ML-DSA signatures, cosignatures and times of witnesses, consistency between checkpoints,
-# disclosures, time-stamps, that JSON and base64 have their one spelling: verify.py does all but the time-stamps.
+# the chain; contents; of events signed by hand whose answer is here, that the passkey which they name signed them. Does not check: ML-DSA signatures, cosignatures and times of witnesses, consistency between checkpoints,
+# other disclosures, time-stamps, that JSON and base64 have their one spelling: verify.py does all but the time-stamps.
 # Exit code 0: nothing is refuted; 3: something is; 2: it cannot be checked here.
 set -u
 export LC_ALL=C
@@ -16,6 +16,8 @@ tmp=$(mktemp -d) || exit 2
 trap 'rm -rf "$tmp"' EXIT
 refuse() { echo "REFUTED  $1"; exit 3; }
 hex() { basenc --base16 -w0 | tr A-F a-f; }
+unb64url() { tr '_-' '/+' | awk '{ n = length($0) % 4; print $0 (n ? substr("====", n + 1) : "") }' | base64 -d 2> /dev/null; }
+b64url() { basenc --base64url -w0 | tr -d =; }
 unhex() { tr a-f A-F | basenc --base16 -d; }
 sha() { sha256sum | cut -c1-64; }
 node() { printf '01%s%s' "$1" "$2" | unhex | sha; }
@@ -63,10 +65,14 @@ included() { # leaf file, proof file: sets index, size and root once the proof h
   checkpoint "$tmp/note" "$2"
   index=$(sed -n '2s/^index //p' "$2")
   is_number "$index" && [ "$index" -lt "$size" ] || refuse "$2: an index outside of the log"
-  found=$( (printf '\000'; cat "$1") | sha); at=$index; last=$((size - 1))
-  for step in $(awk '!length($0) { exit } NR > 2 { print }' "$2"); do
-    step=$(printf %s "$step" | base64 -d | hex)
-    [ $last -gt 0 ] && [ ${#step} -eq 64 ] || refuse "$2: a proof that is too long"
+  steps=$(for step in $(awk '!length($0) { exit } NR > 2 { print }' "$2"); do printf %s "$step" | base64 -d | hex; echo; done)
+  climb "$( (printf '\000'; cat "$1") | sha)" "$index" "$size" "$steps" "$2"
+  [ "$found" = "$root" ] || refuse "$2: it is not in the log"
+}
+climb() { # leaf hash, index, size, steps (hex), subject: sets found, the root that they lead to
+  found=$1; at=$2; last=$(($3 - 1))
+  for step in $4; do
+    [ $last -gt 0 ] && [ ${#step} -eq 64 ] || refuse "$5: a proof that is too long"
     if [ $((at & 1)) -eq 1 ] || [ $at -eq $last ]; then
       found=$(node "$step" "$found")
       while [ $((at & 1)) -eq 0 ] && [ $at -ne 0 ]; do at=$((at >> 1)); last=$((last >> 1)); done
@@ -75,7 +81,7 @@ included() { # leaf file, proof file: sets index, size and root once the proof h
     fi
     at=$((at >> 1)); last=$((last >> 1))
   done
-  [ $last -eq 0 ] && [ "$found" = "$root" ] || refuse "$2: it is not in the log"
+  [ $last -eq 0 ] || refuse "$5: a proof that is too short"
 }
 
 # ---- keys
@@ -111,7 +117,54 @@ END
 done
 echo "proved   $(wc -l < "$tmp/keys") signing keys are registered in the log"
 
+# ---- officers' passkeys (WebAuthn)
+field() { printf %s "$answer" | sed -nE "s/.*\"$1\":\"([A-Za-z0-9_-]+)\".*/\1/p" | unb64url; }
+by_hand() { # event, its disclosures: whether the passkey that it names signed it, as it is without the answer
+  hand=$(sed -nE 's#.*"by_hand":\{"origin":"(https?://[]a-z0-9.:[-]+)","passkey":"([0-9a-f]{64})","rp_id":"([]a-z0-9.:[-]+)"\}.*#\1 \2 \3#p' "$1"); answer=
+  for line in $(cat "$2" 2> /dev/null); do
+    text=$(printf %s "$line" | unb64url | sed -nE 's/^\["[A-Za-z0-9_-]+","passkey",(\{.*\})\]$/\1/p')
+    [ -z "$text" ] || { [ -z "$answer" ] || refuse "$1: two answers of a passkey"; answer=$text; own=$line; }
+  done
+  if [ -z "$hand" ]; then
+    ! grep -qF '"by_hand":' "$1" && [ -z "$answer" ] || refuse "$1: a passkey's answer to what was not signed by hand"; return
+  fi
+  [ "$answer" ] || { withheld=yes; return; }
+  origin_said=${hand%% *}; rp=${hand##* }; hand=${hand#* }; hand=${hand%% *}
+  own=$(printf %s "$own" | sha | unhex | b64url)
+  [ "$(grep -o "\"$own\"" "$1" | wc -l)" -eq 1 ] || refuse "$1: a passkey's answer that is not its own"
+  sed -e "s/^\({\"_sd\":\[[^]]*\)\"$own\",/\1/;t" -e "s/^\({\"_sd\":\[[^]]*\),\"$own\"\]/\1]/;t" -e "s/^{\"_sd\":\[\"$own\"\]/{\"_sd\":[]/" "$1" > "$tmp/act"
+  [ "$(wc -c < "$tmp/act")" -lt "$(wc -c < "$1")" ] || refuse "$1: a passkey's answer that is not its own"
+  read -r place count steps <<END
+$(printf %s "$answer" | sed -nE 's/.*"index":([0-9]+),"path":\[([0-9a-f",]*)\],"size":([0-9]+)\}$/\1 \3 \2/p' | tr '",' '  ')
+END
+  is_number "$place" && is_number "$count" && [ "$place" -lt "$count" ] || refuse "$1: a place that cannot be"
+  climb "$( (printf '\000evidence-act/v1\n'; cat "$tmp/act") | sha)" "$place" "$count" "$steps" "$1"
+  challenge=$( (printf 'evidence-acts/v1\n'; printf '%016x%s' "$count" "$found" | unhex) | sha | unhex | b64url)
+  field public_key > "$tmp/cose"; field client_data > "$tmp/client"; field authenticator_data > "$tmp/auth"; field signature > "$tmp/sig"
+  [ "$(sha < "$tmp/cose")" = "$hand" ] || refuse "$1: another passkey than the event says"
+  start="{\"type\":\"webauthn.get\",\"challenge\":\"$challenge\",\"origin\":\"$origin_said\""
+  case $(cat "$tmp/client") in
+    *'"topOrigin"'*) refuse "$1: a page within another's" ;;
+    "$start}" | "$start,\"crossOrigin\":false}" | "$start,\"crossOrigin\":false,"*"}") ;;
+    *) refuse "$1: the passkey's answer was given to another act, or at another site" ;;
+  esac
+  auth=$(hex < "$tmp/auth"); flags=$((0x$(printf %s "${auth}00" | cut -c65-66)))
+  [ "$(printf %s "$auth" | cut -c1-64)" = "$(printf %s "$rp" | sha)" ] || refuse "$1: the passkey's answer was given to another site"
+  [ ${#auth} -ge 74 ] && [ $((flags & 5)) -eq 5 ] || refuse "$1: the passkey did not verify who used it"
+  [ $((flags & 64)) -eq 0 ] && [ $((flags >> 7)) -eq $((${#auth} > 74)) ] || refuse "$1: authenticator data that cannot be"
+  (cat "$tmp/auth"; sha < "$tmp/client" | unhex) > "$tmp/message"; cose=$(hex < "$tmp/cose")
+  x=$(printf %s "$cose" | cut -c21-84); y=$(printf %s "$cose" | cut -c91-154)
+  case $cose in
+    a4010103272006215820"$x") ed25519 "$x" "$tmp/sig" "$tmp/message" ;;
+    a5010203262001215820"$x"225820"$y")
+      printf '3059301306072a8648ce3d020106082a8648ce3d03010703420004%s%s' "$x" "$y" | unhex > "$tmp/key.der"
+      openssl dgst -sha256 -verify "$tmp/key.der" -keyform DER -signature "$tmp/sig" "$tmp/message" > /dev/null 2>&1 ;;
+    *) false ;;
+  esac || refuse "$1: it is not signed by the passkey that it names"
+}
+
 # ---- items
+withheld=
 for item in data/items/*/; do
   [ -f "$item/item.key" ] || refuse "$item: its key is missing"
   ern=$(basename "$item"); key=$(tr -d '\n' < "$item/item.key"); seq=0; prev=null; act=; : > "$tmp/measured"
@@ -135,6 +188,7 @@ END
     [ -z "$end" ] || [ "$index" -lt "$end" ] || refuse "$file: its key was revoked"
     [ "$name $log $number $before" = "$ern $origin $seq $prev" ] && [ "$stem" = "${item}events/$(printf %06d $seq)" ] || refuse "$file: gap in the chain of $ern"
     prev="\"$commitment\""
+    by_hand "$file" "$stem.disclosed"
     case $act in registered | version_added) grep -o '"sha256":"[0-9a-f]*","size_bytes":[0-9]*,"version":[0-9]*' "$file" \
       | sed 's/"sha256":"\([0-9a-f]*\)".*"version":\([0-9]*\)/\2 \1/' >> "$tmp/measured" ;; esac
   done
@@ -146,5 +200,6 @@ END
   done
   echo "proved   $ern: $seq events, signed, in the log, unbroken and closed"
 done
+[ -z "$withheld" ] || echo "not shown: that a passkey signed what says so, where its answer is withheld"
 [ "${1:-}" ] || echo "not shown: that this is the right log: the policy came with the package"
 echo "Nothing is refuted. It is not shown that what was stated is true, that all that happened was recorded, nor what report.html says."

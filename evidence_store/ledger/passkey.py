@@ -1,21 +1,17 @@
-"""An act signed by an officer's passkey, and the check of it that needs nothing but the record.
+"""An answer of an officer's passkey (WebAuthn level 3), and the check that needs nothing but it.
 
-The challenge that the passkey answers is the act's SHA-256 and nothing else, so the signature is
-over the act (WebAuthn level 3, section 7.2). Pure: no store, no clock, no network, and only
-`cryptography` and `cbor2` besides the standard library. What the record does not say is whose the
-passkey was: that is for whoever put the record beside the officer's code.
+Pure: no store, no clock, no network, and only `cryptography` besides the standard library. What an
+answer does not say is whose the passkey was: that is for whoever put it beside the officer's code.
 """
 
 import base64
 import binascii
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import cbor2
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import (
     ECDSA,
@@ -23,10 +19,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicKey,
     EllipticCurvePublicNumbers,
 )
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from evidence_store.errors import ProofError
+from evidence_store.ledger.signing import verify_ed25519
 
 FIELDS = ("credential_id", "public_key", "authenticator_data", "client_data", "signature")
 FIELD_CHARACTERS_MAX = 16_384
@@ -34,20 +30,19 @@ DIGEST_BYTES = 32
 COORDINATE_BYTES = 32
 _HEAD_BYTES = 37  # of the authenticator data: SHA-256 of the RP's id, flags, count
 _PRESENT, _VERIFIED, _ATTESTED, _EXTENDED = 0x01, 0x04, 0x40, 0x80
-# COSE (RFC 9053): the labels of a key, and the two kinds that are accepted.
-_KTY, _ALG, _CRV, _X, _Y = 1, 3, -1, -2, -3
-_ES256 = {_KTY: 2, _ALG: -7, _CRV: 1}
-_EDDSA = {_KTY: 1, _ALG: -8, _CRV: 6}
-
-Key = EllipticCurvePublicKey | Ed25519PublicKey
+# COSE keys (RFC 9053) in CTAP2's canonical encoding: what stands before each coordinate.
+_ES256, _ES256_Y = bytes.fromhex("a5010203262001215820"), bytes.fromhex("225820")
+_EDDSA = bytes.fromhex("a4010103272006215820")
 
 
-def check_consent(record: Mapping[str, object], digest: bytes, rp_id: str, origin: str) -> None:
-    """Insist that the record is a passkey's signature over this digest, made by a verified user.
+def check_assertion(
+    record: Mapping[str, object], challenge: bytes, rp_id: str, origin: str
+) -> None:
+    """Insist that the record is a passkey's answer to this challenge, by a verified user.
 
     1. Every field is there, in base64url without padding, in its one spelling.
-    2. The client data are of `webauthn.get`; their challenge is the digest; their origin is this
-       one; the page was not embedded in another site's.
+    2. The client data are of `webauthn.get`, for this challenge and origin, in the serialisation
+       of WebAuthn, section 5.8.1.1; the page was not embedded in another site's.
     3. The authenticator data are for this RP id; the user was present and verified.
     4. The signature holds, over authenticator data and SHA-256 of the client data.
 
@@ -56,20 +51,17 @@ def check_consent(record: Mapping[str, object], digest: bytes, rp_id: str, origi
     """
     found = {name: _field(record, name) for name in FIELDS}
     client = client_data(found["client_data"], "webauthn.get")
-    if len(digest) != DIGEST_BYTES or client.challenge != digest:
-        raise ProofError("consent: it was not given to this act")
+    if len(challenge) != DIGEST_BYTES or client.challenge != challenge:
+        raise ProofError("passkey: it was not given to this act")
     if client.origin != origin:
-        raise ProofError(f"consent: expected one given at {origin}")
+        raise ProofError(f"passkey: expected an answer given at {origin}")
+    _insist_serialised(found["client_data"], client)
     _insist_verified(found["authenticator_data"], rp_id)
     signed = found["authenticator_data"] + hashlib.sha256(found["client_data"]).digest()
-    key = public_key(found["public_key"])
     try:
-        if isinstance(key, Ed25519PublicKey):
-            key.verify(found["signature"], signed)
-        else:
-            key.verify(found["signature"], signed, ECDSA(SHA256()))
-    except (InvalidSignature, ValueError):
-        raise ProofError("consent: the signature does not hold") from None
+        public_key(found["public_key"]).verify(found["signature"], signed)
+    except (InvalidSignature, ValueError, ProofError):
+        raise ProofError("passkey: the signature does not hold") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,32 +92,56 @@ def client_data(text: bytes, ceremony: str) -> ClientData:
     return ClientData(from_base64url(challenge), origin)
 
 
-def public_key(cose: bytes) -> Key:
-    """Read a COSE key: ES256 over P-256, or EdDSA over Ed25519.
+@dataclass(frozen=True, slots=True)
+class Es256:
+    """A public key for ECDSA over P-256 with SHA-256."""
+
+    key: EllipticCurvePublicKey
+
+    def verify(self, signature: bytes, message: bytes) -> None:
+        """Insist that it signed the message.
+
+        Raises:
+            InvalidSignature: if it did not.
+        """
+        self.key.verify(signature, message, ECDSA(SHA256()))
+
+
+@dataclass(frozen=True, slots=True)
+class EdDsa:
+    """A public key for Ed25519."""
+
+    key: bytes
+
+    def verify(self, signature: bytes, message: bytes) -> None:
+        """Insist that it signed the message.
+
+        Raises:
+            ProofError: if it did not.
+        """
+        verify_ed25519(self.key, signature, message)
+
+
+def public_key(cose: bytes) -> Es256 | EdDsa:
+    """Read a COSE key for ES256 or EdDSA.
+
+    In CTAP2's canonical encoding, which authenticators must use, it is one prefix and 32 bytes
+    for each coordinate: no reader of CBOR is needed, here or in any other verifier.
 
     Raises:
-        ProofError: if it is neither, or anything follows it.
+        ProofError: if it is neither, or anything is otherwise.
     """
-    stream = io.BytesIO(cose)
+    if cose.startswith(_EDDSA) and len(cose) == len(_EDDSA) + COORDINATE_BYTES:
+        return EdDsa(cose[len(_EDDSA) :])
+    x, rest = cose[len(_ES256) :][:COORDINATE_BYTES], cose[len(_ES256) + COORDINATE_BYTES :]
+    y = rest[len(_ES256_Y) :]
+    if cose != _ES256 + x + _ES256_Y + y or len(y) != COORDINATE_BYTES:
+        raise ProofError("passkey: expected a public key for ES256 or EdDSA")
+    point = int.from_bytes(x, "big"), int.from_bytes(y, "big")
     try:
-        found = cbor2.CBORDecoder(stream).decode()
-    except (cbor2.CBORError, ValueError, RecursionError):
-        raise ProofError("passkey: expected a COSE key") from None
-    if not isinstance(found, dict) or stream.tell() != len(cose):
-        raise ProofError("passkey: expected a COSE key and nothing else")
-    kind = {label: found.get(label) for label in (_KTY, _ALG, _CRV)}
-    try:
-        if kind == _ES256:
-            x, y = _coordinate(found, _X), _coordinate(found, _Y)
-            numbers = EllipticCurvePublicNumbers(
-                int.from_bytes(x, "big"), int.from_bytes(y, "big"), SECP256R1()
-            )
-            return numbers.public_key()
-        if kind == _EDDSA:
-            return Ed25519PublicKey.from_public_bytes(_coordinate(found, _X))
+        return Es256(EllipticCurvePublicNumbers(*point, SECP256R1()).public_key())
     except ValueError:
         raise ProofError("passkey: the public key is no point of its curve") from None
-    raise ProofError("passkey: expected a public key for ES256 or EdDSA")
 
 
 def to_base64url(value: bytes) -> str:
@@ -151,28 +167,32 @@ def from_base64url(text: str) -> bytes:
 def _field(record: Mapping[str, object], name: str) -> bytes:
     text = record.get(name)
     if not isinstance(text, str) or not 0 < len(text) <= FIELD_CHARACTERS_MAX:
-        raise ProofError(f"consent: expected a record with {name}")
+        raise ProofError(f"passkey: expected an answer with {name}")
     return from_base64url(text)
+
+
+def _insist_serialised(text: bytes, client: ClientData) -> None:
+    """Insist on the one beginning that a verifier without a JSON reader looks for (5.8.1.2)."""
+    said = to_base64url(client.challenge)
+    head = f'{{"type":"webauthn.get","challenge":"{said}","origin":"{client.origin}"'.encode()
+    rest = text.removeprefix(head)
+    if rest == text or not rest.startswith(
+        (b"}", b',"crossOrigin":false}', b',"crossOrigin":false,')
+    ):
+        raise ProofError("passkey: expected client data in the serialisation of WebAuthn")
 
 
 def _insist_verified(authenticator: bytes, rp_id: str) -> None:
     """Insist on this RP id, presence and verification; what an assertion may not have, it has not."""
     if len(authenticator) < _HEAD_BYTES:
-        raise ProofError("consent: the authenticator data are too short")
+        raise ProofError("passkey: the authenticator data are too short")
     flags = authenticator[32]
     if authenticator[:32] != hashlib.sha256(rp_id.encode()).digest():
-        raise ProofError(f"consent: expected one given to {rp_id}")
+        raise ProofError(f"passkey: expected an answer given to {rp_id}")
     if not flags & _PRESENT or not flags & _VERIFIED:
-        raise ProofError("consent: the authenticator did not verify who used it")
+        raise ProofError("passkey: the authenticator did not verify who used it")
     if flags & _ATTESTED or (len(authenticator) > _HEAD_BYTES) != bool(flags & _EXTENDED):
-        raise ProofError("consent: the authenticator data hold what they may not")
-
-
-def _coordinate(key: Mapping[Any, Any], label: int) -> bytes:
-    value = key.get(label)
-    if not isinstance(value, bytes) or len(value) != COORDINATE_BYTES:
-        raise ValueError(label)
-    return value
+        raise ProofError("passkey: the authenticator data hold what they may not")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
