@@ -5,7 +5,7 @@ What it needs is loaded when it is called: it takes half a second that no other 
 
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,11 @@ def work_until_interrupted(
     """
     cooperation.policy()
     logs.install(log)
-    background = Worker(instance, Uploading(instance, instance.uploads, extractor))
+    uploading = Uploading(instance, instance.uploads, extractor)
+    background = Worker(instance, uploading)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     output.record({"worker": background.holder}, f"working as {background.holder}")
-    with suppress(KeyboardInterrupt), background:
+    with closing(uploading), suppress(KeyboardInterrupt), background:
         background.run()
 
 
