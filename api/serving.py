@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ from api.cli.witness import listening
 from api.http.app import create_app
 from api.http.signin import session_reader, signin_routes
 from api.passkeys import Site
+from api.passwords import Passwords
+from api.sealing import opened, sealed
 from api.signin import SignIn
 from api.uploading import Uploading
 from api.wiring import Instance
@@ -46,6 +49,7 @@ class Door:
     proxy: str | None
     origin: str | None
     works: bool
+    passwords: bool = False
 
 
 def serve_until_interrupted(
@@ -78,7 +82,7 @@ def serve_until_interrupted(
         address = f"{scheme}://{host}:{found}"
         output.record({"address": address}, address)
         config = uvicorn.Config(
-            application(instance, uploading, door.origin, lifespan),
+            application(instance, uploading, door.origin, lifespan, passwords=door.passwords),
             access_log=False,
             log_config=None,
             server_header=False,
@@ -100,22 +104,37 @@ def application(
     uploading: Uploading,
     origin: str | None,
     lifespan: Callable[[FastAPI], Any] | None = None,
+    *,
+    passwords: bool = False,
 ) -> FastAPI:
-    """The application; with an origin, officers can sign in by passkey there."""
+    """The application; with an origin, officers can sign in there: by passkey, and as is allowed."""
     if origin is None:
         return create_app(instance, uploading, lifespan=lifespan)
     found = urlsplit(origin)
-    signin = signing_in(instance, Site(found.hostname or "", origin, "Evidence store"))
+    site = Site(found.hostname or "", origin, "Evidence store")
+    signin = signing_in(instance, site, passwords=passwords)
     secure = found.scheme == "https"
     return create_app(
         instance,
         uploading,
         session_of=session_reader(signin, secure=secure),
-        sign_in=signin_routes(signin, secure=secure),
+        sign_in=signin_routes(signin, instance, secure=secure),
         lifespan=lifespan,
     )
 
 
-def signing_in(instance: Instance, site: Site = NOWHERE) -> SignIn:
-    """The rules of sign-in, for an instance."""
-    return SignIn(instance.accounts, instance.catalog, instance.clock, instance.random, site)
+def signing_in(instance: Instance, site: Site = NOWHERE, *, passwords: bool = False) -> SignIn:
+    """The rules of sign-in, for an instance. `passwords` also offers the weaker way."""
+    return SignIn(
+        instance.accounts,
+        instance.catalog,
+        instance.clock,
+        instance.random,
+        site,
+        passwords=_passwords(instance) if passwords else None,
+    )
+
+
+def _passwords(instance: Instance) -> Passwords:
+    keyring, random = instance.keyring, instance.random
+    return Passwords(partial(sealed, keyring, random), partial(opened, keyring), random)

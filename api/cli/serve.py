@@ -17,7 +17,7 @@ token_commands = typer.Typer(no_args_is_help=True, help="Personal access tokens,
 enrolment_commands = typer.Typer(no_args_is_help=True, help="One-time links to enrol officers.")
 
 
-def serve(
+def serve(  # noqa: PLR0913 - an option each
     context: typer.Context,
     *,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
@@ -40,15 +40,24 @@ def serve(
             "sign in by passkey. Without it, programs by token only."
         ),
     ] = None,
+    passwords: Annotated[
+        bool,
+        typer.Option(
+            "--passwords",
+            help="Also offer sign-in by password and one-time code: the weaker way, and marked so.",
+        ),
+    ] = False,
 ) -> None:
     """Serve the HTTP API until interrupted. Prints the address."""
     here = shared(context)
+    if passwords and origin is None:
+        raise MalformedError("serve: --passwords expects an --origin to sign in at")
     if (certificate is None) != (key is None):
         raise MalformedError("serve: expected a certificate and its key, or neither")
     from api.serving import Door, serve_until_interrupted  # noqa: PLC0415 - of this command only
 
     extractor = here.extractor()
-    door = Door(host, port, certificate, key, proxy, origin, works=worker)
+    door = Door(host, port, certificate, key, proxy, origin, works=worker, passwords=passwords)
     serve_until_interrupted(here.instance(), extractor, door, here.output)
 
 

@@ -13,12 +13,13 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api import cooperation
-from api.tokens import SCOPES, found_token
+from api.tokens import SCOPES, found_token, reach_of
 from api.wiring import Instance
 from evidence_store.desk import Desk
 from evidence_store.dossiers import Chains
-from evidence_store.errors import EvidenceError, UnauthenticatedError
+from evidence_store.errors import EvidenceError, NotFoundError, UnauthenticatedError
 from evidence_store.identifiers import PersonCode
+from evidence_store.registering import Registry
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BEARER = HTTPBearer(auto_error=False, description="A personal access token, `evr_pat_…`.")
@@ -92,13 +93,33 @@ def authenticated(request: Request) -> Caller:
         token = found_token(instance.doors, text.strip(), instance.clock.now())
         if kind.lower() != "bearer" or token is None:
             raise UnauthenticatedError("token: expected one that counts now")
-        return Caller(instance, token.officer, token.scopes, "token", request.app.state.chains)
+        return _within_reach(request, token.officer, token.scopes, "token")
     session_of: SessionOf | None = request.app.state.session_of
     session = None if session_of is None else session_of(request)
     if session is None:
         raise UnauthenticatedError("sign in, or send a token: Authorization: Bearer evr_pat_…")
     insist_same_origin(request)
-    return Caller(instance, session.officer, frozenset(SCOPES), "session", request.app.state.chains)
+    return _within_reach(request, session.officer, frozenset(SCOPES), "session")
+
+
+def _within_reach(
+    request: Request, officer: PersonCode, scopes: frozenset[str], method: str
+) -> Caller:
+    """The caller, with no more than goes with the officer's roles now, whatever was made before.
+
+    Raises:
+        UnauthenticatedError: if it is an officer's who holds no role any more.
+    """
+    instance: Instance = request.app.state.instance
+    chains: Chains = request.app.state.chains
+    with instance.catalog.read() as reader:
+        try:
+            roles = Registry(reader, chains).officer(officer).roles_at(instance.clock.now())
+        except NotFoundError:
+            roles = frozenset()
+    if not roles:
+        raise UnauthenticatedError("expected an officer who holds a role now")
+    return Caller(instance, officer, scopes & reach_of(roles), method, chains)
 
 
 def insist_same_origin(request: Request) -> None:
