@@ -111,6 +111,7 @@ def application(
     if origin is None:
         return create_app(instance, uploading, lifespan=lifespan)
     found = urlsplit(origin)
+    origin = f"{found.scheme}://{found.netloc}"
     site = Site(found.hostname or "", origin, "Evidence store")
     signin = signing_in(instance, site, passwords=passwords)
     secure = found.scheme == "https"
@@ -119,6 +120,7 @@ def application(
         uploading,
         session_of=session_reader(signin, secure=secure),
         sign_in=signin_routes(signin, instance, secure=secure),
+        origin=origin,
         lifespan=lifespan,
     )
 

@@ -142,6 +142,13 @@ class DoorStore(Protocol):
         """Let go of a key whose request failed, so that it can be tried again."""
         ...
 
+    def use_nonce(self, digest: bytes, now: datetime, until: datetime) -> bool:
+        """Remember what is good for one use, until then; False if it was used before.
+
+        Others that are over by `now` are forgotten.
+        """
+        ...
+
     def lease(self, name: str, holder: str, now: datetime, until: datetime) -> bool:
         """Take or keep a lease; False if another holder has it."""
         ...

@@ -28,6 +28,7 @@ from api.cli import (
     keys,
     log,
     packages,
+    peer,
     protection,
     push,
     registry,
@@ -102,6 +103,7 @@ protection.add_to(app)
 scenario.add_to(app)
 serve.add_to(app)
 push.add_to(app)
+peer.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,6 +22,7 @@ from api.http.caller import SessionOf
 from api.http.cooperation import cooperation_routes
 from api.http.evidence import evidence_routes
 from api.http.log import log_routes
+from api.http.peers import peer_routes
 from api.http.transfers import transfer_routes
 from api.http.uploads import OFFSET_TYPE, upload_routes
 from api.uploading import Uploading
@@ -50,9 +51,10 @@ def create_app(
     *,
     session_of: SessionOf | None = None,
     sign_in: APIRouter | None = None,
+    origin: str | None = None,
     lifespan: Callable[[FastAPI], Any] | None = None,
 ) -> FastAPI:
-    """The application of an instance."""
+    """The application of an instance. With an origin, peers can call it there."""
 
     @asynccontextmanager
     async def nothing(_: FastAPI) -> AsyncIterator[None]:
@@ -72,6 +74,7 @@ def create_app(
     app.state.uploading = uploading
     app.state.session_of = session_of
     app.state.chains = Chains()
+    app.state.origin = origin
     problems.install(app)
     for routes in (
         log_routes(),
@@ -84,6 +87,8 @@ def create_app(
         app.include_router(routes)
     if sign_in is not None:
         app.include_router(sign_in)
+    if origin is not None:  # what peers sign names it
+        app.include_router(peer_routes())
     app.add_middleware(Limits)
     app.add_middleware(Around)  # the last that is added is the outermost
     return app

@@ -1,4 +1,4 @@
-"""Who calls: an officer, by session or by token, and what the way in is good for.
+"""Who calls: an officer, by session or by token, or a peer; and what the way in is good for.
 
 Every route states the scope that it needs. A session has all scopes; a token those that it was
 made with. A change by a session must come from the application's own pages.
@@ -7,18 +7,19 @@ made with. A change by a session must come from the application's own pages.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api import cooperation
+from api.peers import Message, verified
 from api.tokens import SCOPES, found_token, reach_of
 from api.wiring import Instance
 from evidence_store.desk import Desk
 from evidence_store.dossiers import Chains
 from evidence_store.errors import EvidenceError, NotFoundError, UnauthenticatedError
-from evidence_store.identifiers import PersonCode
+from evidence_store.identifiers import AuthorityId, KeyId, PersonCode
 from evidence_store.registering import Registry
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -141,6 +142,42 @@ def insist_same_origin(request: Request) -> None:
         raise ForbiddenError("expected a request from this application's own pages")
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """An authority whose own instance calls; no officer, and with no officer's rights."""
+
+    instance: Instance
+    authority: AuthorityId
+    kid: KeyId
+    body: bytes = field(repr=False)
+    chains: Chains = field(default_factory=Chains)
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+def peer(request: Request, body: Annotated[bytes, Depends(_body)]) -> Peer:
+    """Which peer calls, by the signature of its request.
+
+    Raises:
+        UnauthenticatedError: if it has none that counts.
+    """
+    instance: Instance = request.app.state.instance
+    chains: Chains = request.app.state.chains
+    # What is signed must name this instance: a Host header could name any that the request is for.
+    raw: bytes = request.scope.get("raw_path") or quote(request.url.path).encode()
+    query: bytes = request.scope.get("query_string", b"")
+    target = raw.partition(b"?")[0] + (b"?" + query if query else b"")
+    message = Message(
+        request.method, request.app.state.origin + target.decode("latin-1"), request.headers
+    )
+    with instance.catalog.read() as reader:
+        kid, use = verified(message, body, reader, chains, instance.clock)
+    use.insist_first(instance.doors, instance.clock.now())
+    return Peer(instance, kid.authority, kid, body, chains)
+
+
 Reader = Annotated[Caller, Depends(needs("read"))]
 Requester = Annotated[Caller, Depends(needs("request"))]
 Granter = Annotated[Caller, Depends(needs("grant"))]
@@ -148,3 +185,4 @@ Registrar = Annotated[Caller, Depends(needs("registry"))]
 Transferrer = Annotated[Caller, Depends(needs("transfer"))]
 Accessor = Annotated[Caller, Depends(needs("access"))]
 Uploader = Annotated[Caller, Depends(needs("upload"))]
+PeerCaller = Annotated[Peer, Depends(peer)]

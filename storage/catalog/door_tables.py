@@ -40,6 +40,28 @@ class PasskeyRow(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class IdentityRow(SQLModel, table=True):
+    """Who an identity provider says somebody is, by the digest of issuer and subject."""
+
+    __tablename__ = "identity"
+    __table_args__ = (Index("ix_identity_officer", "officer"),)
+
+    digest: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    officer: str = Field(sa_type=PlainText, foreign_key="account.officer")
+    issuer: str = Field(sa_type=PlainText)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class NonceRow(SQLModel, table=True):
+    """A nonce that a peer has used, until the request that it was in is over."""
+
+    __tablename__ = "nonce"
+    __table_args__ = (Index("ix_nonce_expiry", "expires_at"),)
+
+    digest: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class EnrolmentRow(SQLModel, table=True):
     """A one-time link to enrol or recover: issued by one officer of the registry, by another too."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, delete, select, update
 
 from evidence_store.doors import Answered, Token, Upload, UploadState
 from evidence_store.identifiers import PersonCode
-from storage.catalog.door_tables import IdempotencyRow, LeaseRow, TokenRow, UploadRow
+from storage.catalog.door_tables import IdempotencyRow, LeaseRow, NonceRow, TokenRow, UploadRow
 from storage.catalog.engine import reading, writing
 from storage.catalog.ordering import person_code_of, person_key
 from storage.catalog.queries import Queries
@@ -20,6 +20,7 @@ TOKEN = table_of(TokenRow)
 UPLOAD = table_of(UploadRow)
 IDEMPOTENCY = table_of(IdempotencyRow)
 LEASE = table_of(LeaseRow)
+NONCE = table_of(NonceRow)
 _UNFINISHED = (UploadState.OPEN, UploadState.FAILED, UploadState.PARTIAL)
 
 
@@ -177,6 +178,16 @@ class SqlDoorStore:
         )
         with self._writing() as queries:
             queries.run(query)
+
+    def use_nonce(self, digest: bytes, now: datetime, until: datetime) -> bool:
+        """See `DoorStore.use_nonce`."""
+        query = select(NONCE.c.expires_at).where(NONCE.c.digest == digest)
+        with self._writing() as queries:
+            queries.run(delete(NONCE).where(NONCE.c.expires_at <= now))
+            if queries.all(query, lambda row: row.expires_at):
+                return False
+            queries.insert(NONCE, [{"digest": digest, "expires_at": until}])
+        return True
 
     def lease(self, name: str, holder: str, now: datetime, until: datetime) -> bool:
         """See `DoorStore.lease`."""
