@@ -6,7 +6,7 @@ What it needs is loaded when it is called: it takes half a second that no other 
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,9 @@ from api import cooperation
 from api.cli.output import Output
 from api.cli.witness import listening
 from api.http.app import create_app
+from api.http.oidc import Federation
 from api.http.signin import session_reader, signin_routes
+from api.oidc import Fetch, Provider, fetched
 from api.passkeys import Site
 from api.passwords import Passwords
 from api.sealing import opened, sealed
@@ -50,6 +52,7 @@ class Door:
     origin: str | None
     works: bool
     passwords: bool = False
+    providers: tuple[Provider, ...] = ()
 
 
 def serve_until_interrupted(
@@ -82,7 +85,14 @@ def serve_until_interrupted(
         address = f"{scheme}://{host}:{found}"
         output.record({"address": address}, address)
         config = uvicorn.Config(
-            application(instance, uploading, door.origin, lifespan, passwords=door.passwords),
+            application(
+                instance,
+                uploading,
+                door.origin,
+                lifespan,
+                passwords=door.passwords,
+                providers=door.providers,
+            ),
             access_log=False,
             log_config=None,
             server_header=False,
@@ -106,6 +116,8 @@ def application(
     lifespan: Callable[[FastAPI], Any] | None = None,
     *,
     passwords: bool = False,
+    providers: Sequence[Provider] = (),
+    fetch: Fetch = fetched,
 ) -> FastAPI:
     """The application; with an origin, officers can sign in there: by passkey, and as is allowed."""
     if origin is None:
@@ -119,7 +131,9 @@ def application(
         instance,
         uploading,
         session_of=session_reader(signin, secure=secure),
-        sign_in=signin_routes(signin, instance, secure=secure),
+        sign_in=signin_routes(
+            signin, instance, Federation(origin, providers, fetch), secure=secure
+        ),
         origin=origin,
         lifespan=lifespan,
     )

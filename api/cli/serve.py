@@ -47,17 +47,35 @@ def serve(  # noqa: PLR0913 - an option each
             help="Also offer sign-in by password and one-time code: the weaker way, and marked so.",
         ),
     ] = False,
+    providers: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TOML file that names States' identity providers (OpenID Connect).", exists=True
+        ),
+    ] = None,
 ) -> None:
     """Serve the HTTP API until interrupted. Prints the address."""
     here = shared(context)
-    if passwords and origin is None:
-        raise MalformedError("serve: --passwords expects an --origin to sign in at")
+    if origin is None and (passwords or providers is not None):
+        raise MalformedError("serve: expected an --origin to sign in at")
     if (certificate is None) != (key is None):
         raise MalformedError("serve: expected a certificate and its key, or neither")
     from api.serving import Door, serve_until_interrupted  # noqa: PLC0415 - of this command only
 
     extractor = here.extractor()
-    door = Door(host, port, certificate, key, proxy, origin, works=worker, passwords=passwords)
+    from api.oidc import providers_of  # noqa: PLC0415 - likewise
+
+    door = Door(
+        host,
+        port,
+        certificate,
+        key,
+        proxy,
+        origin,
+        works=worker,
+        passwords=passwords,
+        providers=() if providers is None else tuple(providers_of(providers)),
+    )
     serve_until_interrupted(here.instance(), extractor, door, here.output)
 
 

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from api.http.caller import insist_same_origin
+from api.http.oidc import Entered, Federation, add_providers
 from api.http.problems import problems
 from api.http.rates import Rate, network_of
 from api.http.tokens import add_tokens
@@ -158,7 +159,9 @@ def session_reader(signin: SignIn, *, secure: bool) -> Callable[[Request], Sessi
     return session_of
 
 
-def signin_routes(signin: SignIn, instance: Instance, *, secure: bool) -> APIRouter:
+def signin_routes(
+    signin: SignIn, instance: Instance, federation: Federation, *, secure: bool
+) -> APIRouter:
     """Every route of sign-in. `secure` is False on a loopback without encryption, and there only."""
     rate = Rate(TRIES_MAX)
     routes = APIRouter(
@@ -180,7 +183,8 @@ def signin_routes(signin: SignIn, instance: Instance, *, secure: bool) -> APIRou
 
     # Whoever has not signed in can try no oftener than people do.
     open_to_all = APIRouter(dependencies=[Depends(counted)])
-    _add_sign_in(open_to_all, signin, session_of, secure=secure)
+    entered = _add_sign_in(open_to_all, signin, session_of, secure=secure)
+    add_providers(open_to_all, signin, instance, federation, entered, secure=secure)
     _add_enrolment(open_to_all, signin)
     _add_sessions(routes, signin, signed_in, secure=secure)
     _add_issuing(routes, signin, signed_in)
@@ -195,7 +199,7 @@ def _add_sign_in(
     session_of: Callable[[Request], Session | None],
     *,
     secure: bool,
-) -> None:
+) -> Entered:
     def entered(request: Request, response: Response, session: Session, token: str) -> Me:
         """Set the cookie: always to a new token, and the one that was there opens nothing more."""
         earlier = session_of(request)
@@ -231,6 +235,8 @@ def _add_sign_in(
             PersonCode.parse(answer.officer), answer.password, answer.code, _agent(request)
         )
         return entered(request, response, session, token)
+
+    return entered
 
 
 def _add_sessions(

@@ -222,6 +222,7 @@ def test_every_route_of_sign_in_is_known(site: Site) -> None:
     signed_in |= {"issue_enrolment", "confirm_enrolment"}
     signed_in |= {"make_a_token", "list_my_tokens", "end_a_token"}
     open_to_all = {"ask_passkey", "sign_in_by_passkey", "sign_in_by_password"}
+    open_to_all |= {"list_providers", "begin_at_provider", "come_back_from_provider"}
     open_to_all |= {"ask_enrolment", "enrol_passkey", "enrol_password"}
     assert names == signed_in | open_to_all
     for path, operations in document["paths"].items():
