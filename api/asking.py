@@ -1,9 +1,11 @@
 """The asking side between instances: one request, signed with the authority's key, one answer."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import urllib3
@@ -22,6 +24,8 @@ from evidence_store.ports import Clock
 
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
 SECONDS = 30.0
+SENDING_SECONDS = 3600.0  # a package is verified before it is answered
+NOTHING = hashlib.sha256().digest()
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 OK = range(200, 300)
 _OF_STATUS = {
@@ -57,24 +61,40 @@ class Asking:
             MalformedError, UnauthenticatedError, NotFoundError, RateError: as it says.
             UnavailableError: if it does not answer, or what is no answer.
         """
-        return self._ask("GET", path, b"", {})
+        return self._ask("GET", path, NOTHING, {})
 
-    def post(self, path: str, body: bytes, media_type: str) -> dict[str, Any]:
-        """What the instance answers to a body. See `get`."""
-        return self._ask("POST", path, body, {"Content-Type": media_type})
+    def send(self, path: str, file: Path) -> dict[str, Any]:
+        """What the instance answers to a file, which may be of any size. See `get`.
 
-    def _ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
+        Raises:
+            SourceChangedError: if the file changed meanwhile.
+        """
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").digest()
+            size = content.tell()
+            content.seek(0)
+            headers = {"Content-Type": "application/zip", "Content-Length": str(size)}
+            return self._ask("POST", path, digest, headers, content)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        digest: bytes,
+        headers: dict[str, str],
+        body: IO[bytes] | None = None,
+    ) -> dict[str, Any]:
         url = f"{self.server}/{path.lstrip('/')}"
-        signed = signed_headers(method, url, body, self.kid, self.sign, self.clock.now())
+        signed = signed_headers(method, url, digest, self.kid, self.sign, self.clock.now())
         try:
             answer = urllib3.request(
                 method,
                 url,
-                body=body or None,
+                body=body,
                 headers={**headers, **signed},
                 redirect=False,
                 retries=False,
-                timeout=SECONDS,
+                timeout=SECONDS if body is None else SENDING_SECONDS,
                 preload_content=False,
             )
             content = answer.read(ANSWER_BYTES_MAX + 1)

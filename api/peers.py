@@ -4,6 +4,7 @@ The signature covers method, target and the content's digest (RFC 9530); it says
 until when it counts and which single use it is for. Who may see what is for the routes.
 """
 
+import base64
 import hashlib
 import secrets
 from collections.abc import Callable
@@ -58,18 +59,19 @@ class Message:
 def signed_headers(
     method: str,
     url: str,
-    body: bytes,
+    sha256: bytes,
     kid: KeyId,
     sign: Callable[[KeyId, bytes], bytes],
     now: datetime,
 ) -> dict[str, str]:
-    """The headers that make a request a peer's.
+    """The headers that make a request a peer's; `sha256` is its body's digest, also of none.
 
     Raises:
         MalformedError: if the address is none.
         KeyUnavailableError: as `sign`.
     """
-    headers: dict[str, str] = {}
+    digest = base64.b64encode(sha256).decode()
+    headers = {"Content-Digest": f"sha-256=:{digest}:"}
     message = Message(method, url, headers)
     signer = HTTPMessageSigner(signature_algorithm=algorithms.ED25519)
     try:
@@ -82,7 +84,7 @@ def signed_headers(
             label=LABEL,
             tag=TAG,
             covered_component_ids=COVERED,
-            body=body,
+            use_existing_digest=True,
         )
         signer.apply(message, prepared, sign(kid, prepared.signature_base))
     except HTTPMessageSignaturesException as error:
@@ -94,11 +96,12 @@ def signed_headers(
 
 
 def verified(
-    message: Message, body: bytes, reader: CatalogReader, chains: Chains, clock: Clock
+    message: Message, body: bytes | None, reader: CatalogReader, chains: Chains, clock: Clock
 ) -> tuple[KeyId, "Use"]:
     """By which authority's key a request is signed, and the one use that it is good for.
 
-    The use is for the caller to insist on, outside of the reader's transaction.
+    The use is for the caller to insist on, outside of the reader's transaction. Without `body`, its
+    digest is for the caller to compare with `Content-Digest`, which is signed.
 
     Raises:
         UnauthenticatedError: for every reason the same.

@@ -22,7 +22,7 @@ from api.http.caller import SessionOf
 from api.http.cooperation import cooperation_routes
 from api.http.evidence import evidence_routes
 from api.http.log import log_routes
-from api.http.peers import peer_routes
+from api.http.peers import DELIVERIES, peer_routes
 from api.http.transfers import transfer_routes
 from api.http.uploads import OFFSET_TYPE, upload_routes
 from api.uploading import Uploading
@@ -180,7 +180,8 @@ class Limits:
             )
             return
         headers = dict(scope["headers"])
-        if headers.get(b"content-type", b"").decode("latin-1") == OFFSET_TYPE:
+        is_delivery = scope["path"] == DELIVERIES and scope["method"] == "POST"
+        if is_delivery or headers.get(b"content-type", b"").decode("latin-1") == OFFSET_TYPE:
             await self._app(scope, receive, send)
             return
         stated = headers.get(b"content-length", b"0")

@@ -149,7 +149,7 @@ class Peer:
     instance: Instance
     authority: AuthorityId
     kid: KeyId
-    body: bytes = field(repr=False)
+    target: str
     chains: Chains = field(default_factory=Chains)
 
 
@@ -163,6 +163,19 @@ def peer(request: Request, body: Annotated[bytes, Depends(_body)]) -> Peer:
     Raises:
         UnauthenticatedError: if it has none that counts.
     """
+    return _peer(request, body)
+
+
+def delivering_peer(request: Request) -> Peer:
+    """Which peer calls, before any of the body is read: its digest is for the route to compare.
+
+    Raises:
+        UnauthenticatedError: as `peer`.
+    """
+    return _peer(request, None)
+
+
+def _peer(request: Request, body: bytes | None) -> Peer:
     instance: Instance = request.app.state.instance
     chains: Chains = request.app.state.chains
     # What is signed must name this instance: a Host header could name any that the request is for.
@@ -175,7 +188,7 @@ def peer(request: Request, body: Annotated[bytes, Depends(_body)]) -> Peer:
     with instance.catalog.read() as reader:
         kid, use = verified(message, body, reader, chains, instance.clock)
     use.insist_first(instance.doors, instance.clock.now())
-    return Peer(instance, kid.authority, kid, body, chains)
+    return Peer(instance, kid.authority, kid, message.url, chains)
 
 
 Reader = Annotated[Caller, Depends(needs("read"))]
@@ -186,3 +199,4 @@ Transferrer = Annotated[Caller, Depends(needs("transfer"))]
 Accessor = Annotated[Caller, Depends(needs("access"))]
 Uploader = Annotated[Caller, Depends(needs("upload"))]
 PeerCaller = Annotated[Peer, Depends(peer)]
+DeliveringPeer = Annotated[Peer, Depends(delivering_peer)]

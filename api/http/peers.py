@@ -4,23 +4,33 @@ A request is signed with the authority's registered key (`api.peers`). What the 
 of is not there.
 """
 
+import asyncio
+import base64
+import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
-from api.http.caller import PeerCaller
+from api.delivering import Arriving, Sender, delivery_row, keep, named
+from api.http.caller import DeliveringPeer, PeerCaller
 from api.http.evidence import After, Limit
 from api.http.problems import problems
 from api.http.transfers import standing_row
 from api.views import access_row, grant_row
 from evidence_store.accessing import accesses_of_provider
 from evidence_store.custody.transfer import TransferId
-from evidence_store.errors import NotFoundError
+from evidence_store.errors import MalformedError, NotFoundError
 from evidence_store.granting import grant
 from evidence_store.identifiers import DossierId, DossierKind, Ern
 from evidence_store.transferring import standing
 
 Record = dict[str, Any]
+DELIVERIES = "/v1/peer/deliveries"
+IDLE_SECONDS = 30.0
+SIGNED = ("content-digest", "signature-input", "signature")
+_DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 
 
 def peer_routes() -> APIRouter:
@@ -101,4 +111,56 @@ def peer_routes() -> APIRouter:
                 )
             return standing_row(transfer, standing(reader, transfer))
 
+    _add_deliveries(routes)
     return routes
+
+
+def _add_deliveries(routes: APIRouter) -> None:
+    @routes.post(
+        "/deliveries",
+        status_code=201,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+            }
+        },
+    )
+    async def deliver_package(peer: DeliveringPeer, request: Request) -> Record:
+        """Deliver a package: sealed as it arrives, verified, kept; answered with a signed receipt."""
+        stated = _DIGEST.fullmatch(request.headers["content-digest"])
+        if stated is None:
+            raise MalformedError("delivery: expected Content-Digest with one digest, sha-256")
+        arriving = await run_in_threadpool(Arriving, peer.instance)
+        try:
+            await _received(request, arriving)
+        except BaseException:  # also when the sender goes away
+            arriving.discard()
+            raise
+        signed = {name: request.headers[name] for name in SIGNED}
+        signed |= {"method": request.method, "target": peer.target}
+        sender = Sender(peer.kid, base64.b64decode(stated[1]), signed)
+        made = await run_in_threadpool(keep, peer.instance, arriving, sender)
+        return delivery_row(made)
+
+    @routes.get("/deliveries/{identifier}")
+    def get_delivery(peer: PeerCaller, identifier: Annotated[str, Path(max_length=64)]) -> Record:
+        """The receipt of a delivery of the authority's."""
+        found = named(peer.instance, identifier)
+        if found.authority != peer.authority:
+            raise NotFoundError(f"there is no delivery {identifier}")
+        return delivery_row(found)
+
+
+async def _received(request: Request, arriving: Arriving) -> None:
+    chunks = aiter(request.stream())
+    try:
+        while True:
+            async with asyncio.timeout(IDLE_SECONDS):
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                break
+            await run_in_threadpool(arriving.put, chunk)
+    except (ClientDisconnect, TimeoutError):
+        raise MalformedError("delivery: it was cut off; nothing of it is kept") from None
+    await run_in_threadpool(arriving.close)

@@ -6,7 +6,7 @@ again. Secrets are kept as digests, or sealed to the instance's key.
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, LargeBinary
+from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from storage.catalog.tables import PlainText, UtcDateTime
@@ -60,6 +60,22 @@ class NonceRow(SQLModel, table=True):
 
     digest: bytes = Field(sa_type=LargeBinary, primary_key=True)
     expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class DeliveryRow(SQLModel, table=True):
+    """A package that a peer delivered; its bytes are in a sealed file of this identifier."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (UniqueConstraint("authority", "sha256"),)
+
+    id: str = Field(sa_type=PlainText, primary_key=True)
+    authority: str = Field(sa_type=PlainText)
+    sha256: str = Field(sa_type=PlainText)
+    size_bytes: int = Field(sa_type=BigInteger)
+    received_at: datetime = Field(sa_type=UtcDateTime)
+    signed: str = Field(sa_type=PlainText)
+    receipt: str = Field(sa_type=PlainText)
+    signature: bytes = Field(sa_type=LargeBinary)
 
 
 class EnrolmentRow(SQLModel, table=True):

@@ -1,5 +1,6 @@
 """Instances talk: an authority's signed request gets what is its own, and any other gets nothing."""
 
+import hashlib
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -60,7 +61,8 @@ class Peers:
     ) -> dict[str, str]:
         kid = of if isinstance(of, KeyId) else self.key(of)
         now = self.clock.now() - early
-        return signed_headers(method, origin + path, body, kid, self.instance.signing.sign, now)
+        digest = hashlib.sha256(body).digest()
+        return signed_headers(method, origin + path, digest, kid, self.instance.signing.sign, now)
 
     def get(self, of: AuthorityId | KeyId, path: str) -> Response:
         return self.client.get(path, headers=self.signed(of, path))

@@ -1,4 +1,4 @@
-"""Identities of providers, and nonces of peers. Tables of `storage.catalog.door_tables`."""
+"""Identities of providers; nonces and deliveries of peers. Tables of `storage.catalog.door_tables`."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -29,3 +29,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest"),
     )
     op.create_index("ix_nonce_expiry", "nonce", ["expires_at"])
+    op.create_table(
+        "delivery",
+        sa.Column("id", PlainText(), nullable=False),
+        sa.Column("authority", PlainText(), nullable=False),
+        sa.Column("sha256", PlainText(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("received_at", UtcDateTime(), nullable=False),
+        sa.Column("signed", PlainText(), nullable=False),
+        sa.Column("receipt", PlainText(), nullable=False),
+        sa.Column("signature", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("authority", "sha256"),
+    )
