@@ -249,7 +249,7 @@ def trusted(instance: Instance, state: StateCode) -> Policy | None:
 
 
 def pieces_of(instance: Instance, delivery: Delivery) -> Iterator[bytes]:
-    """The package's bytes, for an officer to look at; the last piece only if all of it agrees.
+    """The package's bytes, for an officer to look at. Whether the whole agrees is for the caller.
 
     Raises:
         FixityError: if it was altered.

@@ -9,6 +9,7 @@ import typer
 
 from api import ledger
 from api.cli.context import shared
+from api.cli.fetch import new_file
 from api.cli.output import Json
 from evidence_store.errors import FixityError
 from evidence_store.identifiers import AuthorityId
@@ -97,13 +98,12 @@ def open_delivery(
     instance = here.instance()
     found = named(instance, identifier)
     digest = hashlib.sha256()
-    with output.open("xb") as file:
+    with new_file(output) as file:
         for piece in pieces_of(instance, found):
             digest.update(piece)
             file.write(piece)
-    if digest.hexdigest() != found.sha256:
-        output.unlink()
-        raise FixityError(what=identifier, expected=found.sha256, found=digest.hexdigest())
+        if digest.hexdigest() != found.sha256:
+            raise FixityError(what=identifier, expected=found.sha256, found=digest.hexdigest())
     here.output.record({"delivery": identifier, "file": str(output)}, str(output))
 
 

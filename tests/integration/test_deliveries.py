@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,3 +183,41 @@ def test_a_package_is_delivered_over_a_real_connection(
         peers.instance.signing.ensure(late.kid)
         with pytest.raises(UnauthenticatedError):
             late.send(PATH, file)
+
+
+def command(peers: Peers, *arguments: str) -> tuple[int, str]:  # noqa: F811 - the fixture's value
+    run = "import sys; from api.cli.main import main; sys.exit(main())"
+    home = str(peers.instance.home)
+    done = subprocess.run(  # noqa: S603 - our own interpreter and code
+        [sys.executable, "-c", run, "--home", home, "--json", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.slow
+def test_the_commands_ask_deliver_list_and_open(
+    peers: Peers,  # noqa: F811
+    package: bytes,
+    tmp_path: Path,
+) -> None:
+    file, opened = tmp_path / "package.zip", tmp_path / "opened.zip"
+    file.write_bytes(package)
+    with served(peers) as address:
+        there = ("--to", address, "--as", "bravo-central")
+        status, said = command(peers, "peer", "get", "grants", *there)
+        assert (status, json.loads(said)) == (0, {"entries": [], "next_cursor": None})
+        assert command(peers, "peer", "get", "grants/SI-GRT-000001", *there)[0] != 0
+        status, said = command(peers, "peer", "deliver", str(file), *there)
+        assert status == 0
+        delivery = json.loads(said)["delivery"]
+    assert delivery in command(peers, "peer", "deliveries")[1]
+    assert command(peers, "peer", "open", delivery, "-o", str(opened))[0] == 0
+    assert opened.read_bytes() == package
+    assert command(peers, "peer", "open", delivery, "-o", str(opened))[0] != 0  # it is there
+    assert opened.read_bytes() == package
+    assert command(peers, "peer", "open", "0" * 32, "-o", str(tmp_path / "none.zip"))[0] != 0
+    assert not (tmp_path / "none.zip").exists()
