@@ -14,7 +14,7 @@ from datetime import datetime
 
 from api import ledger
 from api.wiring import Instance
-from evidence_store.background import Deadline, Delivery, Happened, Notice, Webhook
+from evidence_store.background import Deadline, Happened, Notice, Outgoing, Webhook
 from evidence_store.custody.act import ActType
 from evidence_store.custody.transfer import TransferId
 from evidence_store.desk import owner_of
@@ -70,11 +70,11 @@ class Message:
         found = {"type": self.type, "timestamp": self.at.isoformat(), "data": data}
         return json.dumps(found, separators=(",", ":"))
 
-    def delivery(self, webhook: Webhook, now: datetime) -> Delivery:
+    def outgoing(self, webhook: Webhook, now: datetime) -> Outgoing:
         """To a subscriber. The identifier is the same however often it is made."""
         said = f"{webhook.id}|{self.type}|{self.subject}|{self.at.isoformat()}"
         identifier = f"msg_{hashlib.sha256(said.encode()).hexdigest()[:32]}"
-        return Delivery(identifier, webhook.id, self.body, now, now)
+        return Outgoing(identifier, webhook.id, self.body, now, now)
 
 
 def dispatch(instance: Instance) -> int:
@@ -124,8 +124,8 @@ def _tell(
     deadlines: Iterable[Deadline],
 ) -> int:
     now = instance.clock.now()
-    deliveries = [
-        message.delivery(webhook, now)
+    outgoing = [
+        message.outgoing(webhook, now)
         for message in messages
         for authority in message.authorities
         for webhook in instance.work.webhooks(authority)
@@ -133,8 +133,8 @@ def _tell(
         and webhook.disabled_at is None
         and (webhook.created_at <= message.at or name == NOTICES)
     ]
-    instance.work.tell(name, position, deliveries, list(deadlines))
-    return len(deliveries)
+    instance.work.tell(name, position, outgoing, list(deadlines))
+    return len(outgoing)
 
 
 def messages_of(reader: CatalogReader, event: Happened) -> Iterator[Message]:

@@ -4,9 +4,10 @@ What it needs is loaded when it is called: it takes half a second that no other 
 """
 
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +19,14 @@ from api import cooperation, logs
 from api.cli.output import Json, Output
 from api.cli.witness import listening
 from api.http.app import create_app
+from api.http.oidc import Federation
 from api.http.signin import session_reader, signin_routes
 from api.http.watching import Counts
 from api.metrics import exposed
+from api.oidc import Fetch, Provider, fetched
 from api.passkeys import Site
+from api.passwords import Passwords
+from api.sealing import opened, sealed
 from api.signin import SignIn
 from api.uploading import Uploading
 from api.wiring import Instance
@@ -67,6 +72,8 @@ class Door:
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     log: logs.Format = "text"
+    passwords: bool = False
+    providers: tuple[Provider, ...] = ()
 
 
 def serve_until_interrupted(
@@ -101,7 +108,15 @@ def serve_until_interrupted(
         if metrics_port is not None:
             row["metrics"] = f"http://{door.metrics_host}:{metrics_port}/metrics"
         output.record(row, address)
-        app = application(instance, uploading, door.origin, lifespan, counts)
+        app = application(
+            instance,
+            uploading,
+            door.origin,
+            lifespan,
+            counts,
+            passwords=door.passwords,
+            providers=door.providers,
+        )
         config = uvicorn.Config(
             app,
             access_log=False,
@@ -128,24 +143,49 @@ def application(
     origin: str | None,
     lifespan: Callable[[FastAPI], Any] | None = None,
     counts: Counts | None = None,
+    *,
+    passwords: bool = False,
+    providers: Sequence[Provider] = (),
+    fetch: Fetch = fetched,
 ) -> FastAPI:
-    """The application; with an origin, officers can sign in by passkey there."""
+    """The application; with an origin, officers can sign in there: by passkey, and as is allowed."""
     if origin is None:
         return create_app(instance, uploading, lifespan=lifespan, counts=counts)
     found = urlsplit(origin)
-    signin = signing_in(instance, Site(found.hostname or "", origin, "Evidence store"))
+    origin = f"{found.scheme}://{found.netloc}"
+    site = Site(found.hostname or "", origin, "Evidence store")
+    signin = signing_in(instance, site, passwords=passwords)
     secure = found.scheme == "https"
     return create_app(
         instance,
         uploading,
         session_of=session_reader(signin, secure=secure),
-        sign_in=signin_routes(signin, secure=secure),
+        sign_in=signin_routes(
+            signin,
+            instance.doors,
+            instance.clock,
+            Federation(origin, providers, fetch),
+            secure=secure,
+        ),
         signin=signin,
+        origin=origin,
         lifespan=lifespan,
         counts=counts,
     )
 
 
-def signing_in(instance: Instance, site: Site = NOWHERE) -> SignIn:
-    """The rules of sign-in, for an instance."""
-    return SignIn(instance.accounts, instance.catalog, instance.clock, instance.random, site)
+def signing_in(instance: Instance, site: Site = NOWHERE, *, passwords: bool = False) -> SignIn:
+    """The rules of sign-in, for an instance. `passwords` also offers the weaker way."""
+    return SignIn(
+        instance.accounts,
+        instance.catalog,
+        instance.clock,
+        instance.random,
+        site,
+        passwords=_passwords(instance) if passwords else None,
+    )
+
+
+def _passwords(instance: Instance) -> Passwords:
+    keyring, random = instance.keyring, instance.random
+    return Passwords(partial(sealed, keyring, random), partial(opened, keyring), random)

@@ -29,6 +29,7 @@ from evidence_store.accounts import (
     AccountStore,
     Challenge,
     Enrolment,
+    Identity,
     Method,
     Passkey,
     Password,
@@ -44,7 +45,7 @@ from evidence_store.errors import (
     ProofError,
     UnauthenticatedError,
 )
-from evidence_store.identifiers import AuthorityId, PersonCode
+from evidence_store.identifiers import AuthorityId, PersonCode, StateCode
 from evidence_store.kinds import stated
 from evidence_store.ledger.passkey import (
     DIGEST_BYTES,
@@ -60,6 +61,7 @@ TOKEN_CHARACTERS = 43  # base64url without padding
 SESSION_LIFE, SESSION_IDLE = timedelta(hours=8), timedelta(minutes=30)
 SEEN_EVERY = timedelta(minutes=1)  # or every request would be a write, with its flush
 CHALLENGE_LIFE = timedelta(minutes=5)
+PROVIDER_LIFE = timedelta(minutes=10)
 ENROLMENT_LIFE = timedelta(hours=72)
 ATTEMPTS_MAX, LOCKED = 10, timedelta(minutes=15)
 AGENT_CHARACTERS_MAX = 200
@@ -260,6 +262,82 @@ class SignIn:
         if not is_right or step is None or not self._accounts.settle_attempt(officer, step):
             raise UnauthenticatedError(REFUSED)
         return self._begin(officer, Method.PASSWORD, agent)
+
+    # ------------------------------------------------------------ identity providers
+
+    def begin_provider(self, provider: str, link: str | None) -> tuple[str, str]:
+        """State and ticket of a sign-in that goes by a provider; with a link, to bind what it says.
+
+        Raises:
+            UnauthenticatedError: if the link does not count.
+        """
+        enrolment = "" if link is None else self._enrolment(link).id
+        state, ticket = self._token(), self._token()
+        content = f"{provider}\n{enrolment}"
+        key = _key(Purpose.OIDC, f"{state}\n{ticket}".encode())
+        now = self._clock.now()
+        made = Challenge(key, Purpose.OIDC, None, content, now + PROVIDER_LIFE)
+        self._accounts.add_challenge(made, now)
+        return state, ticket
+
+    def take_provider(self, provider: str, state: str, ticket: str) -> str | None:
+        """What a sign-in that came back was begun for: the link's enrolment, if it was for one.
+
+        It is gone with that. Only the browser that began it can come back.
+
+        Raises:
+            UnauthenticatedError: if there is none of this state, ticket and provider.
+        """
+        try:
+            key = f"{state}\n{ticket}".encode("utf-8", "replace")
+            found = self._take(Purpose.OIDC, key)
+        except ProofError:
+            raise UnauthenticatedError(REFUSED) from None
+        begun, _, enrolment = found.content.partition("\n")
+        if begun != provider:
+            raise UnauthenticatedError(REFUSED)
+        return enrolment or None
+
+    def by_identity(
+        self,
+        digest: bytes,
+        issuer: str,
+        state: StateCode,
+        *,
+        enrolment: str | None,
+        agent: str,
+    ) -> tuple[Session, str]:
+        """A new session for whom a provider of this State has shown somebody to be, and its token.
+
+        With an enrolment the identity is bound to its officer first: it is the only way in then.
+
+        Raises:
+            UnauthenticatedError: if nobody of that State is bound to it, or the link does not count.
+            ConflictError: if it is bound to another officer.
+        """
+        now = self._clock.now()
+        if enrolment is not None:
+            link = self._accounts.enrolment(bytes.fromhex(enrolment))
+            if link is None:
+                raise UnauthenticatedError(NO_LINK)
+            self._insist_of(link.officer, state)
+            if not self._accounts.enrol(link.digest, Identity(digest, link.officer, issuer), now):
+                raise UnauthenticatedError(NO_LINK)
+        found = self._accounts.identity(digest)
+        if found is None:
+            raise UnauthenticatedError(REFUSED)
+        self._insist_of(found.officer, state)
+        return self._begin(found.officer, Method.OIDC, agent)
+
+    def _insist_of(self, officer: PersonCode, state: StateCode) -> None:
+        """A State's provider speaks for that State's officers alone."""
+        try:
+            with self._registry() as registry:
+                of = registry.authority(registry.officer(officer).authority).state
+        except NotFoundError:
+            of = None
+        if of != state:
+            raise UnauthenticatedError(REFUSED)
 
     # ----------------------------------------------------------------- sessions
 

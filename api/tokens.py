@@ -8,9 +8,10 @@ import hashlib
 import secrets
 import string
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.doors import DoorStore, Token
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import PersonCode
@@ -20,6 +21,10 @@ PREFIX = "evr_pat_"
 RANDOM_CHARACTERS, CHECK_CHARACTERS = 37, 6
 LIFE_MAX = timedelta(days=366)
 SCOPES = ("read", "upload", "request", "grant", "transfer", "registry", "access", "sign", "webhook")
+# The scopes that only some roles have a use for. The use cases insist on roles all the same.
+ROLES_OF: Mapping[str, frozenset[OfficerRole]] = {
+    "registry": frozenset({OfficerRole.REGISTRY}),
+}
 _ALPHABET = string.digits + string.ascii_letters
 
 
@@ -53,6 +58,14 @@ def make_token(
     )
     doors.add_token(token)
     return token, text
+
+
+def reach_of(roles: Collection[OfficerRole]) -> frozenset[str]:
+    """The scopes of whoever holds these roles; none of whoever holds no role any more."""
+    if not roles:
+        return frozenset()
+    held = frozenset(roles)
+    return frozenset(each for each in SCOPES if ROLES_OF.get(each, held) & held)
 
 
 def digest_of(text: str) -> bytes:

@@ -17,7 +17,7 @@ from standardwebhooks import Webhook as Signer
 from api import notices, outward
 from api.wiring import Instance
 from evidence_store.age import stream
-from evidence_store.background import Delivery, Webhook
+from evidence_store.background import Outgoing, Webhook
 from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.desk import Desk
 from evidence_store.errors import MalformedError, RateError, UnavailableError
@@ -89,13 +89,13 @@ def subscribe(instance: Instance, desk: Desk, url: str, events: Sequence[str]) -
 def deliver(instance: Instance, resolve: outward.Resolve = outward.resolved) -> int:
     """Send what is due; returns how many messages were acknowledged. One that fails stops no other."""
     due = instance.work.due(instance.clock.now(), limit=DUE_MAX)
-    by_webhook: dict[str, list[Delivery]] = {}
+    by_webhook: dict[str, list[Outgoing]] = {}
     for each in due:
         by_webhook.setdefault(each.webhook, []).append(each)
     private = is_private_allowed(instance)
 
-    def to_one(deliveries: Sequence[Delivery]) -> int:
-        return _to_one(instance, deliveries, resolve, private=private)
+    def to_one(outgoing: Sequence[Outgoing]) -> int:
+        return _to_one(instance, outgoing, resolve, private=private)
 
     with ThreadPoolExecutor(AT_ONCE, "webhooks") as pool:
         return sum(pool.map(to_one, by_webhook.values()))
@@ -103,60 +103,60 @@ def deliver(instance: Instance, resolve: outward.Resolve = outward.resolved) -> 
 
 def _to_one(
     instance: Instance,
-    deliveries: Sequence[Delivery],
+    outgoing: Sequence[Outgoing],
     resolve: outward.Resolve,
     *,
     private: bool,
 ) -> int:
     """To one subscriber, in order, until it does not acknowledge one."""
-    webhook = instance.work.webhook(deliveries[0].webhook)
+    webhook = instance.work.webhook(outgoing[0].webhook)
     if webhook is None or webhook.disabled_at is not None:
-        for each in deliveries:
+        for each in outgoing:
             instance.work.delivered(each.id)
         return 0
     signer = Signer(_unsealed(instance, webhook))
-    for number, each in enumerate(deliveries):
+    for number, each in enumerate(outgoing):
         reason = _refusal(webhook, signer, each, resolve, private=private)
         if reason is not None:
             _put_off(instance, webhook, each, reason)
             return number
         instance.work.delivered(each.id)
-    return len(deliveries)
+    return len(outgoing)
 
 
 def _refusal(
-    webhook: Webhook, signer: Signer, delivery: Delivery, resolve: outward.Resolve, *, private: bool
+    webhook: Webhook, signer: Signer, outgoing: Outgoing, resolve: outward.Resolve, *, private: bool
 ) -> str | None:
     """Why a message was not acknowledged; None if it was."""
     sent_at = datetime.now(tz=UTC)  # the receiver's clock is no exercise's
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "evidence-store",
-        "webhook-id": delivery.id,
+        "webhook-id": outgoing.id,
         "webhook-timestamp": str(int(sent_at.timestamp())),
-        "webhook-signature": signer.sign(delivery.id, sent_at, delivery.body),
+        "webhook-signature": signer.sign(outgoing.id, sent_at, outgoing.body),
     }
     try:
         status = outward.post(
-            webhook.url, delivery.body.encode(), headers, private=private, resolve=resolve
+            webhook.url, outgoing.body.encode(), headers, private=private, resolve=resolve
         )
     except (UnavailableError, MalformedError) as error:
         return error.code
     return None if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES else f"status {status}"
 
 
-def _put_off(instance: Instance, webhook: Webhook, delivery: Delivery, reason: str) -> None:
+def _put_off(instance: Instance, webhook: Webhook, outgoing: Outgoing, reason: str) -> None:
     now = instance.clock.now()
     if reason == f"status {HTTPStatus.GONE}":
         instance.work.disable_webhook(webhook.id, now, "the receiver said that it is gone")
         return
-    attempts = delivery.attempts + 1
+    attempts = outgoing.attempts + 1
     due_at = now + PAUSES[min(attempts, len(PAUSES)) - 1]
-    if due_at > delivery.created_at + LIFE:
+    if due_at > outgoing.created_at + LIFE:
         why = f"no message was acknowledged in {LIFE.days} days; last: {reason}"
         instance.work.disable_webhook(webhook.id, now, why)
         return
-    instance.work.postpone(delivery.id, attempts, due_at)
+    instance.work.postpone(outgoing.id, attempts, due_at)
 
 
 def _sealed(instance: Instance, secret: bytes) -> tuple[bytes, bytes]:

@@ -54,6 +54,7 @@ SIGNING = Path("keys", "signing")
 LEDGER = Path("ledger")
 HEADERS = Path("headers")
 UPLOADS = Path("uploads")
+DELIVERIES = Path("deliveries")
 ORIGIN_HOST = "evidence-log.invalid"  # reserved (RFC 6761): a name, not an address
 EXERCISE_HOST = f"exercise.{ORIGIN_HOST}"
 Passphrase = Callable[[], bytes]
@@ -118,6 +119,13 @@ class Instance:
         from storage.uploads.segments import UploadFolder
 
         return UploadFolder(self.home / UPLOADS)
+
+    @property
+    def deliveries(self) -> "UploadFolder":
+        """Where packages lie that peers delivered, sealed: each a whole age file."""
+        from storage.uploads.segments import UploadFolder
+
+        return UploadFolder(self.home / DELIVERIES)
 
     @property
     def doors(self) -> DoorStore:

@@ -26,7 +26,7 @@ from evidence_store.custody.timeline import History
 from evidence_store.desk import Desk, owner_of
 from evidence_store.digest import Algorithm, Hasher
 from evidence_store.dossier_port import Access
-from evidence_store.dossiers import Taken, new_dossier, take
+from evidence_store.dossiers import Chains, Taken, new_dossier, take
 from evidence_store.errors import (
     DeniedError,
     EvidenceError,
@@ -41,6 +41,7 @@ from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern,
 from evidence_store.item import Item, SealedObject, Version
 from evidence_store.ports import CatalogReader, CatalogWriter
 from evidence_store.protecting import measures_on
+from evidence_store.registering import Registry
 from evidence_store.sharing.decision import (
     Allow,
     Asked,
@@ -64,6 +65,7 @@ LOOK_EVERY = timedelta(seconds=1)
 COPY_ID_BYTES = 16
 UNLIMITED = 2**31
 GRANTS_TRIED_MAX = 20
+CENTRAL = frozenset({AuthorityRole.CENTRAL_MLA, AuthorityRole.CENTRAL_EXTRADITION})
 OVERSEERS = frozenset(
     {
         OfficerRole.AUDITOR,
@@ -318,6 +320,41 @@ def accesses(
     with desk.catalog.read() as reader:
         _insist_may_audit(reader, desk, ern, grant)
         page = reader.dossiers.accesses(ern=ern, grant=grant, after=after, limit=limit)
+    return page.entries, page.after
+
+
+def accesses_of_provider(
+    reader: CatalogReader,
+    chains: Chains,
+    by: tuple[AuthorityId, datetime],
+    *,
+    ern: Ern | None = None,
+    grant: DossierId | None = None,
+    after: str | None = None,
+    limit: int = 100,
+) -> tuple[Sequence[Access], str | None]:
+    """Who had access to an item, or under a grant: for its provider, an authority of another instance.
+
+    That is the authority whose item it is, or that granted it; and its State's central authority.
+
+    Raises:
+        NotFoundError: if there is none, or it is not this authority's to know.
+        MalformedError: if neither is named.
+    """
+    authority, now = by
+    if ern is not None:
+        owner = owner_of(reader, reader.item(ern))
+    elif grant is not None:
+        owner = grant_chain(reader, chains, grant)[0].terms.grantor
+    else:
+        raise MalformedError("access: expected an item or a grant")
+    registry = Registry(reader, chains)
+    asks = registry.authority(authority)
+    is_central = asks.roles_at(now) & CENTRAL
+    own_state = registry.authority(owner).state == asks.state
+    if owner != authority and not (is_central and own_state):
+        raise NotFoundError(f"there is no {'item' if ern else 'grant'} {ern or grant}")
+    page = reader.dossiers.accesses(ern=ern, grant=grant, after=after, limit=limit)
     return page.entries, page.after
 
 

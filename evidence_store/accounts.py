@@ -21,6 +21,7 @@ class Method(StrEnum):
 
     PASSKEY = "passkey"
     PASSWORD = "password"  # noqa: S105 - a word, not one of them
+    OIDC = "oidc"  # the State's own identity provider, as strong as its settings insist on
 
 
 class Purpose(StrEnum):
@@ -30,6 +31,7 @@ class Purpose(StrEnum):
     ENROL = "enrol"
     TOTP = "totp"
     CONSENT = "consent"
+    OIDC = "oidc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,18 @@ class Password:
     totp: bytes = field(repr=False)
     totp_step: int
     """The step of the code that showed that the officer has the secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a State's identity provider says somebody is, by the digest of issuer and subject."""
+
+    digest: bytes = field(repr=False)
+    officer: PersonCode
+    issuer: str
+
+    def __post_init__(self) -> None:
+        _insist_digest(self.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +173,10 @@ class AccountStore(Protocol):
         """An officer's passkeys."""
         ...
 
+    def identity(self, digest: bytes) -> Identity | None:
+        """Whose identity this is."""
+        ...
+
     def count_use(self, credential: str, sign_count: int) -> bool:
         """Keep the count of a use; False if it is not above the last, unless both are 0.
 
@@ -178,14 +196,14 @@ class AccountStore(Protocol):
         """Confirm it; False if it is confirmed, used or over, or `by` issued it."""
         ...
 
-    def enrol(self, digest: bytes, way: Passkey | Password, now: datetime) -> bool:
+    def enrol(self, digest: bytes, way: Passkey | Password | Identity, now: datetime) -> bool:
         """Use an enrolment up and make `way` its officer's only way in; False if it does not count.
 
-        In the same transaction: the passkeys, password and lock of before are gone, every session
-        of the officer's is ended.
+        In the same transaction: the passkeys, password, identity and lock of before are gone, every
+        session of the officer's is ended.
 
         Raises:
-            ConflictError: if the passkey is another officer's.
+            ConflictError: if the passkey or the identity is another officer's.
         """
         ...
 

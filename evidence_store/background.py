@@ -72,7 +72,7 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Outgoing:
     """A message to a subscriber that it has not acknowledged. The identifier never changes."""
 
     id: str
@@ -125,7 +125,7 @@ class WorkStore(Protocol):
         self,
         name: str,
         position: int,
-        deliveries: Sequence[Delivery],
+        outgoing: Sequence[Outgoing],
         deadlines: Sequence[Deadline] = (),
     ) -> None:
         """Enter messages and deadlines, and how far that has come, all at once.
@@ -162,15 +162,15 @@ class WorkStore(Protocol):
         """Tell a subscriber nothing more. What was to be told is let go of."""
         ...
 
-    def due(self, now: datetime, *, limit: int) -> Sequence[Delivery]:
+    def due(self, now: datetime, *, limit: int) -> Sequence[Outgoing]:
         """Messages whose next attempt is due, the longest waiting first."""
         ...
 
-    def delivered(self, delivery_id: str) -> None:
+    def delivered(self, outgoing_id: str) -> None:
         """A message was acknowledged."""
         ...
 
-    def postpone(self, delivery_id: str, attempts: int, due_at: datetime) -> None:
+    def postpone(self, outgoing_id: str, attempts: int, due_at: datetime) -> None:
         """A message was not acknowledged, and is sent again later."""
         ...
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from evidence_store.identifiers import PersonCode
+from evidence_store.identifiers import AuthorityId, PersonCode
+from evidence_store.page import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,24 @@ class Upload:
     created_at: datetime
     expires_at: datetime
     outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A package that a peer delivered: from whom, what it is, and the receipt that was given.
+
+    `signed` is the request's signature, as it came: it shows who delivered what. `receipt` is
+    canonical JSON, `signature` is over it.
+    """
+
+    id: str
+    authority: AuthorityId
+    sha256: str
+    size_bytes: int
+    received_at: datetime
+    signed: str
+    receipt: str
+    signature: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +159,33 @@ class DoorStore(Protocol):
 
     def drop_answer(self, officer: PersonCode, key: str) -> None:
         """Let go of a key whose request failed, so that it can be tried again."""
+        ...
+
+    def add_delivery(self, delivery: Delivery) -> None:
+        """Enter a delivery.
+
+        Raises:
+            ConflictError: if the authority has delivered the same before.
+        """
+        ...
+
+    def delivery(self, delivery_id: str) -> Delivery | None:
+        """The delivery of this identifier."""
+        ...
+
+    def delivered(self, authority: AuthorityId, sha256: str) -> Delivery | None:
+        """An authority's delivery of these bytes."""
+        ...
+
+    def deliveries(self, *, after: str | None = None, limit: int = 100) -> Page[Delivery]:
+        """All deliveries, by identifier, from behind `after`."""
+        ...
+
+    def use_nonce(self, digest: bytes, now: datetime, until: datetime) -> bool:
+        """Remember what is good for one use, until then; False if it was used before.
+
+        Others that are over by `now` are forgotten.
+        """
         ...
 
     def lease(self, name: str, holder: str, now: datetime, until: datetime) -> bool:

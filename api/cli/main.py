@@ -30,6 +30,7 @@ from api.cli import (
     keys,
     log,
     packages,
+    peer,
     protection,
     push,
     registry,
@@ -110,6 +111,7 @@ push.add_to(app)
 seal.add_to(app)
 field_key.add_to(app)
 watch.add_to(app)
+peer.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,7 +20,7 @@ LogOption = Annotated[
 ]
 
 
-def serve(  # noqa: PLR0913 - options
+def serve(  # noqa: PLR0913 - an option each
     context: typer.Context,
     *,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
@@ -51,14 +51,31 @@ def serve(  # noqa: PLR0913 - options
         str, typer.Option(help="The address for the metrics; they are open to whoever reaches it.")
     ] = "127.0.0.1",
     log: LogOption = "text",
+    passwords: Annotated[
+        bool,
+        typer.Option(
+            "--passwords",
+            help="Also offer sign-in by password and one-time code: the weaker way, and marked so.",
+        ),
+    ] = False,
+    providers: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TOML file that names States' identity providers (OpenID Connect).", exists=True
+        ),
+    ] = None,
 ) -> None:
     """Serve the HTTP API until interrupted. Prints the address."""
     here = shared(context)
+    if origin is None and (passwords or providers is not None):
+        raise MalformedError("serve: expected an --origin to sign in at")
     if (certificate is None) != (key is None):
         raise MalformedError("serve: expected a certificate and its key, or neither")
     from api.serving import Door, serve_until_interrupted  # noqa: PLC0415 - of this command only
 
     extractor = here.extractor()
+    from api.oidc import providers_of  # noqa: PLC0415 - likewise
+
     door = Door(
         host,
         port,
@@ -70,6 +87,8 @@ def serve(  # noqa: PLR0913 - options
         metrics_port=metrics_port,
         metrics_host=metrics_host,
         log=log,
+        passwords=passwords,
+        providers=() if providers is None else tuple(providers_of(providers)),
     )
     serve_until_interrupted(here.instance(), extractor, door, here.output)
 

@@ -22,6 +22,7 @@ from api.http.events import event_routes
 from api.http.evidence import evidence_routes
 from api.http.happenings import Places
 from api.http.log import log_routes
+from api.http.peers import DELIVERIES, peer_routes
 from api.http.transfers import transfer_routes
 from api.http.uploads import OFFSET_TYPE, upload_routes
 from api.http.watching import Counts, Watch
@@ -53,10 +54,11 @@ def create_app(
     session_of: SessionOf | None = None,
     sign_in: APIRouter | None = None,
     signin: SignIn | None = None,
+    origin: str | None = None,
     lifespan: Callable[[FastAPI], Any] | None = None,
     counts: Counts | None = None,
 ) -> FastAPI:
-    """The application of an instance."""
+    """The application of an instance. With an origin, peers can call it there."""
 
     @asynccontextmanager
     async def nothing(_: FastAPI) -> AsyncIterator[None]:
@@ -80,6 +82,7 @@ def create_app(
     app.state.chains = Chains()
     app.state.streams = Places()
     app.state.is_stopping = lambda: False  # a server says when, so that no stream holds it up
+    app.state.origin = origin
     problems.install(app)
     for routes in (
         log_routes(),
@@ -95,6 +98,8 @@ def create_app(
     describe(app)
     if sign_in is not None:
         app.include_router(sign_in)
+    if origin is not None:  # what peers sign names it
+        app.include_router(peer_routes())
     app.add_middleware(Limits)
     app.add_middleware(Around)  # the last that is added is the outermost
     app.add_middleware(Watch, counts=counts or Counts())
@@ -176,7 +181,8 @@ class Limits:
             )
             return
         headers = dict(scope["headers"])
-        if headers.get(b"content-type", b"").decode("latin-1") == OFFSET_TYPE:
+        is_delivery = scope["path"] == DELIVERIES and scope["method"] == "POST"
+        if is_delivery or headers.get(b"content-type", b"").decode("latin-1") == OFFSET_TYPE:
             await self._app(scope, receive, send)
             return
         stated = headers.get(b"content-length", b"0")

@@ -1,4 +1,4 @@
-"""Who calls: an officer, by session or by token, and what the way in is good for.
+"""Who calls: an officer, by session or by token, or a peer; and what the way in is good for.
 
 Every route states the scope that it needs. A session has all scopes; a token those that it was
 made with. A change by a session must come from the application's own pages.
@@ -7,20 +7,22 @@ made with. A change by a session must come from the application's own pages.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api import cooperation
+from api.peers import Message, verified
 from api.signin import SignIn
-from api.tokens import SCOPES, found_token
+from api.tokens import SCOPES, found_token, reach_of
 from api.wiring import Instance
 from evidence_store.accounts import Method
 from evidence_store.desk import Desk
 from evidence_store.dossiers import Chains
-from evidence_store.errors import EvidenceError, UnauthenticatedError
-from evidence_store.identifiers import PersonCode
+from evidence_store.errors import EvidenceError, NotFoundError, UnauthenticatedError
+from evidence_store.identifiers import AuthorityId, KeyId, PersonCode
+from evidence_store.registering import Registry
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BEARER = HTTPBearer(auto_error=False, description="A personal access token, `evr_pat_…`.")
@@ -102,27 +104,57 @@ def authenticated(request: Request) -> Caller:
         token = found_token(instance.doors, text.strip(), instance.clock.now())
         if kind.lower() != "bearer" or token is None:
             raise UnauthenticatedError("token: expected one that counts now")
-        return Caller(
-            instance,
-            token.officer,
-            token.scopes,
-            "token",
-            request.app.state.chains,
-            tokens_sign=request.app.state.tokens_sign,
+        return _within_reach(
+            request, token.officer, token.scopes, "token", tokens_sign=request.app.state.tokens_sign
         )
     session_of: SessionOf | None = request.app.state.session_of
     session = None if session_of is None else session_of(request)
     if session is None:
         raise UnauthenticatedError("sign in, or send a token: Authorization: Bearer evr_pat_…")
     insist_same_origin(request)
-    return Caller(
-        instance,
+    return _within_reach(
+        request,
         session.officer,
         frozenset(SCOPES),
         "session",
-        request.app.state.chains,
         signed_in_by=session.method,
         signin=request.app.state.signin,
+    )
+
+
+def _within_reach(
+    request: Request,
+    officer: PersonCode,
+    scopes: frozenset[str],
+    method: str,
+    *,
+    tokens_sign: bool = False,
+    signed_in_by: Method | None = None,
+    signin: SignIn | None = None,
+) -> Caller:
+    """The caller, with no more than goes with the officer's roles now, whatever was made before.
+
+    Raises:
+        UnauthenticatedError: if it is an officer's who holds no role any more.
+    """
+    instance: Instance = request.app.state.instance
+    chains: Chains = request.app.state.chains
+    with instance.catalog.read() as reader:
+        try:
+            roles = Registry(reader, chains).officer(officer).roles_at(instance.clock.now())
+        except NotFoundError:
+            roles = frozenset()
+    if not roles:
+        raise UnauthenticatedError("expected an officer who holds a role now")
+    return Caller(
+        instance,
+        officer,
+        scopes & reach_of(roles),
+        method,
+        chains,
+        tokens_sign=tokens_sign,
+        signed_in_by=signed_in_by,
+        signin=signin,
     )
 
 
@@ -145,6 +177,55 @@ def insist_same_origin(request: Request) -> None:
         raise ForbiddenError("expected a request from this application's own pages")
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """An authority whose own instance calls; no officer, and with no officer's rights."""
+
+    instance: Instance
+    authority: AuthorityId
+    kid: KeyId
+    target: str
+    chains: Chains = field(default_factory=Chains)
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+def peer(request: Request, body: Annotated[bytes, Depends(_body)]) -> Peer:
+    """Which peer calls, by the signature of its request.
+
+    Raises:
+        UnauthenticatedError: if it has none that counts.
+    """
+    return _peer(request, body)
+
+
+def delivering_peer(request: Request) -> Peer:
+    """Which peer calls, before any of the body is read: its digest is for the route to compare.
+
+    Raises:
+        UnauthenticatedError: as `peer`.
+    """
+    return _peer(request, None)
+
+
+def _peer(request: Request, body: bytes | None) -> Peer:
+    instance: Instance = request.app.state.instance
+    chains: Chains = request.app.state.chains
+    # What is signed must name this instance: a Host header could name any that the request is for.
+    raw: bytes = request.scope.get("raw_path") or quote(request.url.path).encode()
+    query: bytes = request.scope.get("query_string", b"")
+    target = raw.partition(b"?")[0] + (b"?" + query if query else b"")
+    message = Message(
+        request.method, request.app.state.origin + target.decode("latin-1"), request.headers
+    )
+    with instance.catalog.read() as reader:
+        kid, use = verified(message, body, reader, chains, instance.clock)
+    use.insist_first(instance.doors, instance.clock.now())
+    return Peer(instance, kid.authority, kid, message.url, chains)
+
+
 Reader = Annotated[Caller, Depends(needs("read"))]
 Requester = Annotated[Caller, Depends(needs("request"))]
 Granter = Annotated[Caller, Depends(needs("grant"))]
@@ -152,3 +233,5 @@ Registrar = Annotated[Caller, Depends(needs("registry"))]
 Transferrer = Annotated[Caller, Depends(needs("transfer"))]
 Accessor = Annotated[Caller, Depends(needs("access"))]
 Uploader = Annotated[Caller, Depends(needs("upload"))]
+PeerCaller = Annotated[Peer, Depends(peer)]
+DeliveringPeer = Annotated[Peer, Depends(delivering_peer)]

@@ -14,12 +14,18 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from api.http.caller import insist_same_origin
+from api.http.oidc import Entered, Federation, add_providers
 from api.http.problems import problems
+from api.http.rates import Rate, network_of
+from api.http.tokens import add_tokens
 from api.signin import SESSION_LIFE, SignIn
 from evidence_store.accounts import Method, Session
+from evidence_store.doors import DoorStore
 from evidence_store.errors import UnauthenticatedError
 from evidence_store.identifiers import PersonCode
+from evidence_store.ports import Clock
 
+TRIES_MAX = 60  # of one network in a minute: an office has one address
 SECURE_COOKIE, PLAIN_COOKIE = "__Host-session", "session"
 Credential = Annotated[
     dict[str, Any], Field(description="As `PublicKeyCredential.toJSON()` spells it.")
@@ -154,8 +160,11 @@ def session_reader(signin: SignIn, *, secure: bool) -> Callable[[Request], Sessi
     return session_of
 
 
-def signin_routes(signin: SignIn, *, secure: bool) -> APIRouter:
+def signin_routes(
+    signin: SignIn, doors: DoorStore, clock: Clock, federation: Federation, *, secure: bool
+) -> APIRouter:
     """Every route of sign-in. `secure` is False on a loopback without encryption, and there only."""
+    rate = Rate(TRIES_MAX)
     routes = APIRouter(
         prefix="/v1",
         tags=["sign-in"],
@@ -170,10 +179,18 @@ def signin_routes(signin: SignIn, *, secure: bool) -> APIRouter:
             raise UnauthenticatedError("sign in")
         return found
 
-    _add_sign_in(routes, signin, session_of, secure=secure)
+    def counted(request: Request) -> None:
+        rate.take(network_of(request))
+
+    # Whoever has not signed in can try no oftener than people do.
+    open_to_all = APIRouter(dependencies=[Depends(counted)])
+    entered = _add_sign_in(open_to_all, signin, session_of, secure=secure)
+    add_providers(open_to_all, signin, clock, federation, entered, secure=secure)
+    _add_enrolment(open_to_all, signin)
     _add_sessions(routes, signin, signed_in, secure=secure)
     _add_issuing(routes, signin, signed_in)
-    _add_enrolment(routes, signin)
+    add_tokens(routes, signin, doors, clock, signed_in)
+    routes.include_router(open_to_all)
     return routes
 
 
@@ -183,7 +200,7 @@ def _add_sign_in(
     session_of: Callable[[Request], Session | None],
     *,
     secure: bool,
-) -> None:
+) -> Entered:
     def entered(request: Request, response: Response, session: Session, token: str) -> Me:
         """Set the cookie: always to a new token, and the one that was there opens nothing more."""
         earlier = session_of(request)
@@ -219,6 +236,8 @@ def _add_sign_in(
             PersonCode.parse(answer.officer), answer.password, answer.code, _agent(request)
         )
         return entered(request, response, session, token)
+
+    return entered
 
 
 def _add_sessions(

@@ -28,6 +28,7 @@ from evidence_store.moment import Moment
 from evidence_store.transferring import (
     Arrived,
     Release,
+    Standing,
     accept,
     make_offer,
     offered_item,
@@ -229,6 +230,11 @@ def _shown(caller: Caller, transfer: TransferId, *, settle: bool = True) -> Reco
     waits = ledger.settle(caller.instance) if settle else None
     with caller.instance.catalog.read() as reader:
         found = standing(reader, transfer)
+    return {**standing_row(transfer, found), **({} if waits is None else {"waits_for": waits})}
+
+
+def standing_row(transfer: TransferId, found: Standing) -> Record:
+    """Where a transfer stands."""
     return {
         "transfer": str(transfer),
         "offer": found.offer.digest,
@@ -245,5 +251,4 @@ def _shown(caller: Caller, transfer: TransferId, *, settle: bool = True) -> Reco
             for item in found.offer.items
         ],
         "open": sorted(map(str, found.open_items)),
-        **({} if waits is None else {"waits_for": waits}),
     }

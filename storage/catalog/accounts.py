@@ -11,6 +11,7 @@ from evidence_store.accounts import (
     Account,
     Challenge,
     Enrolment,
+    Identity,
     Method,
     Passkey,
     Password,
@@ -22,6 +23,7 @@ from storage.catalog.door_tables import (
     AccountRow,
     ChallengeRow,
     EnrolmentRow,
+    IdentityRow,
     PasskeyRow,
     SessionRow,
 )
@@ -34,6 +36,7 @@ from storage.catalog.tables import table_of
 T = TypeVar("T")
 ACCOUNT = table_of(AccountRow)
 PASSKEY = table_of(PasskeyRow)
+IDENTITY = table_of(IdentityRow)
 ENROLMENT = table_of(EnrolmentRow)
 SESSION = table_of(SessionRow)
 CHALLENGE = table_of(ChallengeRow)
@@ -91,6 +94,12 @@ class SqlAccountStore:
         with self._reading() as queries:
             return queries.all(query.order_by(PASSKEY.c.credential), _passkey)
 
+    def identity(self, digest: bytes) -> Identity | None:
+        """See `AccountStore.identity`."""
+        query = select(IDENTITY).where(IDENTITY.c.digest == digest)
+        with self._reading() as queries:
+            return _first(queries.all(query, _identity))
+
     def count_use(self, credential: str, sign_count: int) -> bool:
         """See `AccountStore.count_use`."""
         count = PASSKEY.c.sign_count
@@ -130,7 +139,7 @@ class SqlAccountStore:
         with self._writing() as queries:
             return queries.run(query.values(confirmed_by=person_key(by))) == 1
 
-    def enrol(self, digest: bytes, way: Passkey | Password, now: datetime) -> bool:
+    def enrol(self, digest: bytes, way: Passkey | Password | Identity, now: datetime) -> bool:
         """See `AccountStore.enrol`."""
         key = person_key(way.officer)
         with self._writing() as queries:
@@ -139,6 +148,7 @@ class SqlAccountStore:
                 return False
             queries.run(update(ENROLMENT).where(ENROLMENT.c.digest == digest).values(used_at=now))
             queries.run(delete(PASSKEY).where(PASSKEY.c.officer == key))
+            queries.run(delete(IDENTITY).where(IDENTITY.c.officer == key))
             queries.run(_ending(SESSION.c.officer == key).values(ended_at=now))
             _let_in(queries, key, way, now)
         return True
@@ -228,7 +238,7 @@ class SqlAccountStore:
             yield Queries(connection)
 
 
-def _let_in(queries: Queries, key: str, way: Passkey | Password, now: datetime) -> None:
+def _let_in(queries: Queries, key: str, way: Passkey | Password | Identity, now: datetime) -> None:
     """Make `way` the only way into the account, which is made if there is none."""
     values: Columns = {"failed": 0, "locked_until": None}
     if isinstance(way, Password):
@@ -247,6 +257,14 @@ def _let_in(queries: Queries, key: str, way: Passkey | Password, now: datetime) 
             "created_at": way.created_at,
         }
         queries.insert(PASSKEY, [row])
+    if isinstance(way, Identity):
+        made: Columns = {
+            "digest": way.digest,
+            "officer": key,
+            "issuer": way.issuer,
+            "created_at": now,
+        }
+        queries.insert(IDENTITY, [made])
 
 
 def _over_behind(queries: Queries, digest: bytes, now: datetime) -> list[bytes]:
@@ -294,6 +312,12 @@ def _passkey(row: Found) -> Passkey:
         sign_count=row.sign_count,
         name=row.name,
         created_at=row.created_at,
+    )
+
+
+def _identity(row: Found) -> Identity:
+    return Identity(
+        digest=bytes(row.digest), officer=person_code_of(row.officer), issuer=row.issuer
     )
 
 

@@ -6,7 +6,7 @@ again. Secrets are kept as digests, or sealed to the instance's key.
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, LargeBinary
+from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from storage.catalog.tables import PlainText, UtcDateTime
@@ -38,6 +38,44 @@ class PasskeyRow(SQLModel, table=True):
     sign_count: int = Field(sa_type=BigInteger)
     name: str = Field(sa_type=PlainText)
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class IdentityRow(SQLModel, table=True):
+    """Who an identity provider says somebody is, by the digest of issuer and subject."""
+
+    __tablename__ = "identity"
+    __table_args__ = (Index("ix_identity_officer", "officer"),)
+
+    digest: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    officer: str = Field(sa_type=PlainText, foreign_key="account.officer")
+    issuer: str = Field(sa_type=PlainText)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class NonceRow(SQLModel, table=True):
+    """A nonce that a peer has used, until the request that it was in is over."""
+
+    __tablename__ = "nonce"
+    __table_args__ = (Index("ix_nonce_expiry", "expires_at"),)
+
+    digest: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class DeliveryRow(SQLModel, table=True):
+    """A package that a peer delivered; its bytes are in a sealed file of this identifier."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (UniqueConstraint("authority", "sha256"),)
+
+    id: str = Field(sa_type=PlainText, primary_key=True)
+    authority: str = Field(sa_type=PlainText)
+    sha256: str = Field(sa_type=PlainText)
+    size_bytes: int = Field(sa_type=BigInteger)
+    received_at: datetime = Field(sa_type=UtcDateTime)
+    signed: str = Field(sa_type=PlainText)
+    receipt: str = Field(sa_type=PlainText)
+    signature: bytes = Field(sa_type=LargeBinary)
 
 
 class EnrolmentRow(SQLModel, table=True):

@@ -8,12 +8,20 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, delete, select, update
 
 from evidence_store.background import Notice
-from evidence_store.doors import Answered, Token, Upload, UploadState
-from evidence_store.identifiers import PersonCode
-from storage.catalog.door_tables import IdempotencyRow, LeaseRow, TokenRow, UploadRow
+from evidence_store.doors import Answered, Delivery, Token, Upload, UploadState
+from evidence_store.identifiers import AuthorityId, PersonCode
+from evidence_store.page import Page
+from storage.catalog.door_tables import (
+    DeliveryRow,
+    IdempotencyRow,
+    LeaseRow,
+    NonceRow,
+    TokenRow,
+    UploadRow,
+)
 from storage.catalog.engine import reading, writing
 from storage.catalog.ordering import person_code_of, person_key
-from storage.catalog.queries import Queries
+from storage.catalog.queries import Queries, page
 from storage.catalog.spelling import Columns, Found
 from storage.catalog.tables import table_of
 from storage.catalog.work import add_notice
@@ -23,6 +31,8 @@ UPLOAD = table_of(UploadRow)
 IDEMPOTENCY = table_of(IdempotencyRow)
 LEASE = table_of(LeaseRow)
 _TOLD = {UploadState.DONE: "upload.finished", UploadState.FAILED: "upload.failed"}
+NONCE = table_of(NonceRow)
+DELIVERY = table_of(DeliveryRow)
 _UNFINISHED = (UploadState.OPEN, UploadState.FAILED, UploadState.PARTIAL)
 
 
@@ -188,6 +198,53 @@ class SqlDoorStore:
         with self._writing() as queries:
             queries.run(query)
 
+    def add_delivery(self, delivery: Delivery) -> None:
+        """See `DoorStore.add_delivery`."""
+        row: Columns = {
+            "id": delivery.id,
+            "authority": delivery.authority.value,
+            "sha256": delivery.sha256,
+            "size_bytes": delivery.size_bytes,
+            "received_at": delivery.received_at,
+            "signed": delivery.signed,
+            "receipt": delivery.receipt,
+            "signature": delivery.signature,
+        }
+        with self._writing() as queries:
+            queries.insert(DELIVERY, [row])
+
+    def delivery(self, delivery_id: str) -> Delivery | None:
+        """See `DoorStore.delivery`."""
+        with self._reading() as queries:
+            found = queries.all(select(DELIVERY).where(DELIVERY.c.id == delivery_id), _delivery)
+        return found[0] if found else None
+
+    def delivered(self, authority: AuthorityId, sha256: str) -> Delivery | None:
+        """See `DoorStore.delivered`."""
+        query = select(DELIVERY).where(
+            DELIVERY.c.authority == authority.value, DELIVERY.c.sha256 == sha256
+        )
+        with self._reading() as queries:
+            found = queries.all(query, _delivery)
+        return found[0] if found else None
+
+    def deliveries(self, *, after: str | None = None, limit: int = 100) -> Page[Delivery]:
+        """See `DoorStore.deliveries`."""
+        query = select(DELIVERY).where(DELIVERY.c.id > (after or "")).order_by(DELIVERY.c.id)
+        with self._reading() as queries:
+            found = queries.all(query.limit(limit + 1), _delivery)
+        return page(found, limit, lambda each: each.id)
+
+    def use_nonce(self, digest: bytes, now: datetime, until: datetime) -> bool:
+        """See `DoorStore.use_nonce`."""
+        query = select(NONCE.c.expires_at).where(NONCE.c.digest == digest)
+        with self._writing() as queries:
+            queries.run(delete(NONCE).where(NONCE.c.expires_at <= now))
+            if queries.all(query, lambda row: row.expires_at):
+                return False
+            queries.insert(NONCE, [{"digest": digest, "expires_at": until}])
+        return True
+
     def lease(self, name: str, holder: str, now: datetime, until: datetime) -> bool:
         """See `DoorStore.lease`."""
         query = select(LEASE).where(LEASE.c.name == name)
@@ -229,6 +286,19 @@ def _token(row: Found) -> Token:
         created_at=row.created_at,
         expires_at=row.expires_at,
         ended_at=row.ended_at,
+    )
+
+
+def _delivery(row: Found) -> Delivery:
+    return Delivery(
+        id=row.id,
+        authority=AuthorityId(row.authority),
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        received_at=row.received_at,
+        signed=row.signed,
+        receipt=row.receipt,
+        signature=bytes(row.signature),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Select, delete, insert, select, update
 
-from evidence_store.background import Deadline, Delivery, Happened, Lease, Notice, Webhook
+from evidence_store.background import Deadline, Happened, Lease, Notice, Outgoing, Webhook
 from evidence_store.doors import UploadState
 from evidence_store.identifiers import AuthorityId
 from evidence_store.ledger.event import Event
@@ -28,8 +28,8 @@ from storage.catalog.spelling import Columns, Found
 from storage.catalog.tables import table_of
 from storage.catalog.work_tables import (
     DeadlineRow,
-    DeliveryRow,
     NoticeRow,
+    OutgoingRow,
     PositionRow,
     WebhookRow,
 )
@@ -38,7 +38,7 @@ CHALLENGE, ENROLMENT = table_of(ChallengeRow), table_of(EnrolmentRow)
 IDEMPOTENCY, LEASE = table_of(IdempotencyRow), table_of(LeaseRow)
 SESSION, TOKEN, UPLOAD = table_of(SessionRow), table_of(TokenRow), table_of(UploadRow)
 POSITION, NOTICE = table_of(PositionRow), table_of(NoticeRow)
-DEADLINE, DELIVERY, WEBHOOK = table_of(DeadlineRow), table_of(DeliveryRow), table_of(WebhookRow)
+DEADLINE, OUTGOING, WEBHOOK = table_of(DeadlineRow), table_of(OutgoingRow), table_of(WebhookRow)
 # How long each is kept when it is over: long enough to be seen in a list, or to answer a retry.
 KEPT = (
     (CHALLENGE.c.expires_at, timedelta()),
@@ -124,17 +124,17 @@ class SqlWorkStore:
         self,
         name: str,
         position: int,
-        deliveries: Sequence[Delivery],
+        outgoing: Sequence[Outgoing],
         deadlines: Sequence[Deadline] = (),
     ) -> None:
         """See `WorkStore.tell`."""
-        rows: dict[str, Columns] = {each.id: _delivery_columns(each) for each in deliveries}
+        rows: dict[str, Columns] = {each.id: _outgoing_columns(each) for each in outgoing}
         with self._writing() as queries:
             for part in parts(rows):
-                query = select(DELIVERY.c.id).where(DELIVERY.c.id.in_(part))
+                query = select(OUTGOING.c.id).where(OUTGOING.c.id.in_(part))
                 for known in queries.all(query, lambda row: str(row.id)):
                     del rows[known]
-            queries.insert(DELIVERY, list(rows.values()))
+            queries.insert(OUTGOING, list(rows.values()))
             for each in deadlines:
                 _keep_deadline(queries, each)
             move(queries, name, position)
@@ -190,7 +190,7 @@ class SqlWorkStore:
         with self._writing() as queries:
             if queries.run(query) == 0:
                 return False
-            queries.run(delete(DELIVERY).where(DELIVERY.c.webhook == webhook_id))
+            queries.run(delete(OUTGOING).where(OUTGOING.c.webhook == webhook_id))
         return True
 
     def disable_webhook(self, webhook_id: str, at: datetime, reason: str) -> None:
@@ -198,29 +198,29 @@ class SqlWorkStore:
         query = update(WEBHOOK).where(WEBHOOK.c.id == webhook_id)
         with self._writing() as queries:
             queries.run(query.values(disabled_at=at, reason=reason))
-            queries.run(delete(DELIVERY).where(DELIVERY.c.webhook == webhook_id))
+            queries.run(delete(OUTGOING).where(OUTGOING.c.webhook == webhook_id))
 
-    def due(self, now: datetime, *, limit: int) -> Sequence[Delivery]:
+    def due(self, now: datetime, *, limit: int) -> Sequence[Outgoing]:
         """See `WorkStore.due`."""
-        query = select(DELIVERY).where(DELIVERY.c.due_at <= now)
-        ordered = query.order_by(DELIVERY.c.due_at, DELIVERY.c.id)
+        query = select(OUTGOING).where(OUTGOING.c.due_at <= now)
+        ordered = query.order_by(OUTGOING.c.due_at, OUTGOING.c.id)
         with self._reading() as queries:
-            return queries.all(ordered.limit(limit), _delivery)
+            return queries.all(ordered.limit(limit), _outgoing)
 
-    def delivered(self, delivery_id: str) -> None:
+    def delivered(self, outgoing_id: str) -> None:
         """See `WorkStore.delivered`."""
         with self._writing() as queries:
-            queries.run(delete(DELIVERY).where(DELIVERY.c.id == delivery_id))
+            queries.run(delete(OUTGOING).where(OUTGOING.c.id == outgoing_id))
 
-    def postpone(self, delivery_id: str, attempts: int, due_at: datetime) -> None:
+    def postpone(self, outgoing_id: str, attempts: int, due_at: datetime) -> None:
         """See `WorkStore.postpone`."""
-        query = update(DELIVERY).where(DELIVERY.c.id == delivery_id)
+        query = update(OUTGOING).where(OUTGOING.c.id == outgoing_id)
         with self._writing() as queries:
             queries.run(query.values(attempts=attempts, due_at=due_at))
 
     def pending(self, webhook_id: str, *, most: int) -> int:
         """See `WorkStore.pending`."""
-        query = select(DELIVERY.c.id).where(DELIVERY.c.webhook == webhook_id).limit(most)
+        query = select(OUTGOING.c.id).where(OUTGOING.c.webhook == webhook_id).limit(most)
         with self._reading() as queries:
             return len(queries.all(query, bool))
 
@@ -307,16 +307,16 @@ def _webhook(row: Found) -> Webhook:
     )
 
 
-def _delivery(row: Found) -> Delivery:
-    return Delivery(row.id, row.webhook, row.body, row.created_at, row.due_at, row.attempts)
+def _outgoing(row: Found) -> Outgoing:
+    return Outgoing(row.id, row.webhook, row.body, row.created_at, row.due_at, row.attempts)
 
 
-def _delivery_columns(delivery: Delivery) -> Columns:
+def _outgoing_columns(outgoing: Outgoing) -> Columns:
     return {
-        "id": delivery.id,
-        "webhook": delivery.webhook,
-        "body": delivery.body,
-        "created_at": delivery.created_at,
-        "due_at": delivery.due_at,
-        "attempts": delivery.attempts,
+        "id": outgoing.id,
+        "webhook": outgoing.webhook,
+        "body": outgoing.body,
+        "created_at": outgoing.created_at,
+        "due_at": outgoing.due_at,
+        "attempts": outgoing.attempts,
     }

@@ -80,13 +80,13 @@ class WebhookRow(SQLModel, table=True):
     reason: str | None = Field(default=None, sa_type=PlainText)
 
 
-class DeliveryRow(SQLModel, table=True):
+class OutgoingRow(SQLModel, table=True):
     """A message that a subscriber has not acknowledged yet."""
 
-    __tablename__ = "delivery"
+    __tablename__ = "outgoing"
     __table_args__ = (
-        Index("ix_delivery_due", "due_at", "id"),
-        Index("ix_delivery_webhook", "webhook", "id"),
+        Index("ix_outgoing_due", "due_at", "id"),
+        Index("ix_outgoing_webhook", "webhook", "id"),
     )
 
     id: str = Field(sa_type=PlainText, primary_key=True)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from evidence_store.background import Deadline, Delivery, Notice, Webhook
+from evidence_store.background import Deadline, Notice, Outgoing, Webhook
 from evidence_store.doors import Token, Upload, UploadState
 from evidence_store.errors import ConflictError
 from evidence_store.identifiers import AuthorityId, PersonCode, Role
@@ -36,7 +36,7 @@ def upload(upload_id: str, state: UploadState = UploadState.OPEN) -> Upload:
     return Upload(upload_id, OFFICER, 1, 0, 1, state, {}, (), b"h", NOW, NOW + timedelta(days=7))
 
 
-def ids(found: Sequence[Delivery]) -> list[str]:
+def ids(found: Sequence[Outgoing]) -> list[str]:
     return [each.id for each in found]
 
 
@@ -117,7 +117,7 @@ def test_the_end_of_an_upload_is_a_notice_in_the_same_transaction(
 def test_messages_deadlines_and_the_position_are_entered_at_once_and_once(
     work: SqlWorkStore,
 ) -> None:
-    first = Delivery("msg_1", HOOK.id, "{}", NOW, NOW)
+    first = Outgoing("msg_1", HOOK.id, "{}", NOW, NOW)
     deadline = Deadline("SI-TRF-000001", "offer", NOW)
     work.tell("p", 1, [first], [deadline])
     second = replace(first, id="msg_2", due_at=NOW - timedelta(1))
@@ -133,7 +133,7 @@ def test_messages_deadlines_and_the_position_are_entered_at_once_and_once(
 def test_a_message_waits_until_it_is_due_and_goes_when_it_is_acknowledged(
     work: SqlWorkStore,
 ) -> None:
-    work.tell("p", 1, [Delivery("msg_1", HOOK.id, "{}", NOW, NOW)])
+    work.tell("p", 1, [Outgoing("msg_1", HOOK.id, "{}", NOW, NOW)])
     work.postpone("msg_1", 3, NOW + timedelta(hours=1))
     assert work.due(NOW, limit=10) == []
     (found,) = work.due(NOW + timedelta(hours=1), limit=10)
@@ -149,7 +149,7 @@ def test_a_subscription_is_kept_bounded_disabled_and_ended(work: SqlWorkStore) -
         work.add_webhook(HOOK, most=5)
     assert work.webhooks(OWN) == [HOOK]
     assert work.webhooks(OTHER) == []
-    work.tell("p", 1, [Delivery("msg_1", HOOK.id, "{}", NOW, NOW)])
+    work.tell("p", 1, [Outgoing("msg_1", HOOK.id, "{}", NOW, NOW)])
     assert work.pending(HOOK.id, most=10) == 1
     work.disable_webhook(HOOK.id, NOW, "silent")
     assert work.webhook(HOOK.id) == replace(HOOK, disabled_at=NOW, reason="silent")

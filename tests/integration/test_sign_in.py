@@ -1,5 +1,6 @@
 """Officers sign in by passkey: enrolled by two, bound to the site, for as long as a session lasts."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -219,13 +220,15 @@ def test_every_route_of_sign_in_is_known(site: Site) -> None:
     }
     signed_in = {"who_am_i", "sign_out", "list_sessions", "end_sessions", "end_session"}
     signed_in |= {"issue_enrolment", "confirm_enrolment"}
+    signed_in |= {"make_a_token", "list_my_tokens", "end_a_token"}
     open_to_all = {"ask_passkey", "sign_in_by_passkey", "sign_in_by_password"}
+    open_to_all |= {"list_providers", "begin_at_provider", "come_back_from_provider"}
     open_to_all |= {"ask_enrolment", "enrol_passkey", "enrol_password"}
     assert names == signed_in | open_to_all
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if operation["operationId"] in signed_in:
-                concrete = path.replace("{session_id}", "x").replace("{enrolment_id}", "x")
+                concrete = re.sub(r"{\w+}", "x", path)
                 body = {"officer": "OFF-0001"} if method == "post" else None
                 answer = site.browser().request(method, concrete, json=body)
                 assert answer.status_code == 401, path

@@ -19,7 +19,9 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from api.http import problems
+from api.http.oidc import Federation
 from api.http.signin import signin_routes
+from api.oidc import fetched
 from api.passkeys import Site
 from api.passwords import AT_ONCE_MAX, Passwords
 from api.signin import ATTEMPTS_MAX, SignIn
@@ -44,6 +46,7 @@ from evidence_store.ledger.passkey import (
 from evidence_store.moment import Moment
 from storage.catalog import SqlCatalog, create_catalog
 from storage.catalog.accounts import SqlAccountStore
+from storage.catalog.doors import SqlDoorStore
 from storage.ledger.files import TileMemory
 from tests.authenticator import ATTESTED, EXTENDED, PRESENT, VERIFIED, Authenticator, es256
 from tests.catalogs import NOW, SI
@@ -707,7 +710,13 @@ class Browser:
     def __init__(self, house: House, *, secure: bool) -> None:
         app = FastAPI()
         problems.install(app)
-        app.include_router(signin_routes(house.signin, secure=secure))
+        doors = SqlDoorStore(house.world.catalog.engine)
+        clock = house.world.ledger.clock
+        app.include_router(
+            signin_routes(
+                house.signin, doors, clock, Federation(ORIGIN, (), fetched), secure=secure
+            )
+        )
         base = ORIGIN if secure else "http://localhost"
         self.client = TestClient(app, base_url=base, headers=OWN, raise_server_exceptions=False)
         self.cookie = "__Host-session" if secure else "session"

@@ -5,8 +5,8 @@ from alembic import op
 
 from storage.catalog.tables import PlainText, UtcDateTime
 
-revision = "0007"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -67,7 +67,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_webhook_authority", "webhook", ["authority", "id"])
     op.create_table(
-        "delivery",
+        "outgoing",
         sa.Column("id", PlainText(), nullable=False),
         sa.Column("webhook", PlainText(), nullable=False),
         sa.Column("body", PlainText(), nullable=False),
@@ -76,8 +76,8 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_delivery_due", "delivery", ["due_at", "id"])
-    op.create_index("ix_delivery_webhook", "delivery", ["webhook", "id"])
+    op.create_index("ix_outgoing_due", "outgoing", ["due_at", "id"])
+    op.create_index("ix_outgoing_webhook", "outgoing", ["webhook", "id"])
     for table, column in EXPIRING:
         op.create_index(f"ix_{table}_{column}", table, [column])
 
