@@ -19,7 +19,17 @@ from evidence_store.kinds import stated
 PREFIX = "evr_pat_"
 RANDOM_CHARACTERS, CHECK_CHARACTERS = 37, 6
 LIFE_MAX = timedelta(days=366)
-SCOPES = ("read", "upload", "request", "grant", "transfer", "registry", "access", "sign")
+SCOPES = (
+    "read",
+    "upload",
+    "request",
+    "grant",
+    "transfer",
+    "custody",
+    "registry",
+    "access",
+    "sign",
+)
 _ALPHABET = string.digits + string.ascii_letters
 
 

@@ -19,11 +19,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http import problems
 from api.http.caller import SessionOf
+from api.http.cases import case_routes
 from api.http.cooperation import cooperation_routes
+from api.http.custody import custody_routes
 from api.http.evidence import evidence_routes
+from api.http.finding import finding_routes
+from api.http.integrity import Conditional, ContentDigest
 from api.http.log import log_routes
+from api.http.packages import package_routes
+from api.http.protection import protection_routes
+from api.http.records import Alive
+from api.http.registry import registry_routes
 from api.http.transfers import transfer_routes
 from api.http.uploads import OFFSET_TYPE, upload_routes
+from api.http.versions import version_routes
 from api.uploading import Uploading
 from api.wiring import Instance
 from evidence_store.dossiers import Chains
@@ -38,6 +47,25 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
 }
+TAGS = [
+    {"name": "evidence", "description": "Cases, items and their versions."},
+    {"name": "custody", "description": "Who holds an item, its events, proofs and acts."},
+    {"name": "access", "description": "Bytes leave by decision only, recorded first; packages."},
+    {"name": "verification", "description": "Is this what was registered?"},
+    {"name": "registry", "description": "States, authorities and officers, by two people."},
+    {"name": "requests", "description": "Requests for assistance."},
+    {"name": "grants", "description": "What is shared, under terms that both sides sign."},
+    {"name": "consents", "description": "Consents to onward sharing, purposes, of providers."},
+    {"name": "protection", "description": "Protective measures; they go with the item."},
+    {"name": "teams", "description": "Joint investigation teams."},
+    {"name": "finding", "description": "Hit or no hit, and blinded statements."},
+    {"name": "transfers", "description": "Items change hands in an act of two sides."},
+    {"name": "uploads", "description": "Resumable uploads (tus 1.0.0)."},
+    {"name": "log", "description": "The transparency log: public, and to be cached."},
+    {"name": "witness", "description": "Cosignatures for other logs (C2SP tlog-witness)."},
+    {"name": "sign-in", "description": "Passkeys, sessions, enrolment."},
+    {"name": "health", "description": "Whether it is alive and ready."},
+]
 DESCRIPTION = """Evidence and its chain of custody, shared between States under grants.
 
 Sign in, or send a personal access token. Errors are problem documents (RFC 9457) with stable codes.
@@ -50,9 +78,10 @@ def create_app(
     *,
     session_of: SessionOf | None = None,
     sign_in: APIRouter | None = None,
+    witness: APIRouter | None = None,
     lifespan: Callable[[FastAPI], Any] | None = None,
 ) -> FastAPI:
-    """The application of an instance."""
+    """The application of an instance; with `witness`, it cosigns others' logs, too."""
 
     @asynccontextmanager
     async def nothing(_: FastAPI) -> AsyncIterator[None]:
@@ -65,6 +94,7 @@ def create_app(
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        openapi_tags=TAGS,
         lifespan=lifespan or nothing,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -75,15 +105,25 @@ def create_app(
     problems.install(app)
     for routes in (
         log_routes(),
+        case_routes(),
         evidence_routes(),
+        version_routes(),
+        custody_routes(),
+        package_routes(),
+        registry_routes(),
         cooperation_routes(),
+        protection_routes(),
+        finding_routes(),
         transfer_routes(),
         upload_routes(),
         _health(),
     ):
         app.include_router(routes)
-    if sign_in is not None:
-        app.include_router(sign_in)
+    for extra in (sign_in, witness):
+        if extra is not None:
+            app.include_router(extra)
+    app.add_middleware(Conditional)
+    app.add_middleware(ContentDigest, skip=OFFSET_TYPE, bytes_max=BODY_BYTES_MAX)
     app.add_middleware(Limits)
     app.add_middleware(Around)  # the last that is added is the outermost
     return app
@@ -93,18 +133,18 @@ def _health() -> APIRouter:
     routes = APIRouter(tags=["health"], responses=problems.problems())
 
     @routes.get("/health")
-    def health() -> dict[str, str]:
+    def health() -> Alive:
         """Whether the process answers."""
-        return {"status": "alive"}
+        return Alive(status="alive")
 
     @routes.get("/ready")
-    def ready(request: Request) -> dict[str, str]:
+    def ready(request: Request) -> Alive:
         """Whether catalog, store and log answer."""
         instance: Instance = request.app.state.instance
         with instance.catalog.read() as reader:
             reader.ledger.head()
         next(instance.objects.names(), None)
-        return {"status": "ready"}
+        return Alive(status="ready")
 
     return routes
 

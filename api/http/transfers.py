@@ -1,16 +1,23 @@
 """Transfers over HTTP: items change hands in an act of two sides."""
 
+import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from api import ledger
+from api.cooperation import item_named
 from api.http.caller import Caller, Reader, Transferrer
-from api.http.conditions import KeyHeader, once
+from api.http.conditions import KeyHeader, MatchHeader, PreconditionFailedError, creates, once
+from api.http.integrity import etag_of_bytes
+from api.http.knowing import hidden, item_held
+from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
+from api.http.records import TransferPage, TransferView
 from evidence_store.cooperation.registry import OfficerRole
+from evidence_store.custody.act import ActType
 from evidence_store.custody.transfer import (
     Condition,
     Mode,
@@ -19,7 +26,6 @@ from evidence_store.custody.transfer import (
     RefusalReason,
     TransferId,
 )
-from evidence_store.desk import insist_own_item
 from evidence_store.digest import Digest, Fingerprint
 from evidence_store.errors import MalformedError, NotFoundError
 from evidence_store.identifiers import AuthorityId, Ern
@@ -28,6 +34,7 @@ from evidence_store.transferring import (
     Arrived,
     Release,
     accept,
+    declare,
     make_offer,
     offered_item,
     receive,
@@ -46,6 +53,12 @@ HANDLERS = (
     OfficerRole.REGISTRAR,
     OfficerRole.CENTRAL,
 )
+DECLARED = {
+    "overdue": ActType.OVERDUE,
+    "lost": ActType.LOST_DECLARED,
+    "found": ActType.FOUND,
+}
+LOOKED_AT_MAX, LOOKED_AT_PAGE = 2000, 200
 Record = dict[str, Any]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
 
@@ -87,31 +100,78 @@ class TransferStep(BaseModel):
     waybill: Annotated[str | None, Field(max_length=400)] = None
     lines: Annotated[list[Line], Field(max_length=1000)] = Field(default_factory=list)
     rejected: Annotated[list[str], Field(max_length=1000)] = Field(default_factory=list)
+    extras: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list)
 
 
 def transfer_routes() -> APIRouter:
     """The routes, under `/v1/transfers`."""
-    routes = APIRouter(prefix="/v1/transfers", tags=["transfers"], responses=problems(409))
+    routes = APIRouter(
+        prefix="/v1/transfers", tags=["transfers"], responses=problems(304, 409, 412)
+    )
 
-    @routes.post("", status_code=201)
+    @routes.get("", response_model=TransferPage)
+    def list_transfers(
+        request: Request,
+        caller: Reader,
+        response: Response,
+        after: After = None,
+        limit: Limit = 50,
+    ) -> Record:
+        """The transfers that the officer's authority is a side of, by identifier.
+
+        A page may be short although there are more: `next_cursor` says whether there are.
+        """
+        found, cursor = _sided(caller, after, limit)
+        rows = [
+            {
+                "transfer": str(each.transfer),
+                "offer": each.digest,
+                "from": each.sender.value,
+                "to": each.receiver.value,
+                "items": len(each.items),
+                "mode": each.mode.value,
+                "valid_until": each.valid_until.text,
+            }
+            for each in found
+        ]
+        return {"transfers": rows, "next_cursor": link_next(request, response, cursor)}
+
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=TransferView,
+        responses=creates("get_transfer", "identifier", "transfer", "/v1/transfers/SI-TRF-000012"),
+    )
     def offer_transfer(caller: Transferrer, body: OfferAsked, key: KeyHeader = None) -> Response:
         """Offer items to another authority."""
-        return once(caller, key, "transfers", body, lambda: _offered(caller, body))
+        at = "/v1/transfers/{transfer}"
+        return once(caller, key, "transfers", body, lambda: _offered(caller, body), at)
 
-    @routes.get("/{identifier}")
-    def get_transfer(caller: Reader, identifier: TransferPath) -> Record:
+    @routes.get("/{identifier}", response_model=TransferView)
+    def get_transfer(caller: Reader, identifier: TransferPath, response: Response) -> Record:
         """Where a transfer stands, for one of its two sides."""
         transfer = TransferId.parse(identifier)
         _insist_side(caller, transfer)
-        return _shown(caller, transfer, settle=False)
+        found = _shown(caller, transfer, settle=False)
+        response.headers["ETag"] = _etag(found)
+        return found
 
-    @routes.post("/{identifier}/steps")
+    @routes.post("/{identifier}/steps", response_model=TransferView)
     def take_transfer_step(
-        caller: Transferrer, identifier: TransferPath, body: TransferStep
+        caller: Transferrer,
+        identifier: TransferPath,
+        body: TransferStep,
+        if_match: MatchHeader = None,
     ) -> Record:
-        """Take a step: accepted, refused, withdrawn, released, received."""
+        """Take a step: accepted, refused, withdrawn, released, received, overdue, lost, found.
+
+        The rules of custody hold who acts second; whoever wants to act on what was seen only, says
+        so by `If-Match`.
+        """
         transfer = TransferId.parse(identifier)
         _insist_side(caller, transfer)
+        if if_match is not None and if_match.strip() != "*":
+            _insist_seen(caller, transfer, if_match)
         _take(caller, transfer, body)
         return _shown(caller, transfer)
 
@@ -122,10 +182,10 @@ def _offered(caller: Caller, body: OfferAsked) -> Record:
     desk = caller.desk
     with desk.catalog.write() as writer:
         desk.insist(writer, HANDLERS)
-        erns = [Ern.parse(each) for each in body.items]
-        for ern in erns:
-            insist_own_item(writer, desk, ern)
-        items = tuple(offered_item(writer, ern, None) for ern in erns)
+        named = [item_named(each) for each in body.items]
+        for ern, _ in named:
+            item_held(writer, caller, str(ern))
+        items = tuple(offered_item(writer, *each) for each in named)
         transfer = writer.ledger.next_transfer(writer.state())
     offer = Offer(
         transfer=transfer,
@@ -164,11 +224,13 @@ def _take(caller: Caller, transfer: TransferId, body: TransferStep) -> None:
         case "received":
             arrived = [_arrived(each) for each in body.lines]
             rejected = [Ern.parse(each) for each in body.rejected]
-            receive(catalog, recorder, transfer, arrived, person, rejected=rejected)
+            receive(catalog, recorder, transfer, arrived, person, body.extras, rejected)
+        case "overdue" | "lost" | "found":
+            declare(catalog, recorder, transfer, DECLARED[body.act], body.note)
         case _:
             raise MalformedError(
                 "transfer: expected accepted, refused (with a reason), withdrawn, released (with a "
-                "carrier) or received"
+                "carrier), received, overdue, lost or found"
             )
 
 
@@ -191,10 +253,41 @@ def _insist_side(caller: Caller, transfer: TransferId) -> None:
     Raises:
         NotFoundError: if not: it is not to know of it.
     """
-    with caller.instance.catalog.read() as reader:
+    desk = caller.desk
+    with caller.instance.catalog.read() as reader, hidden(transfer):
         offer = reader.ledger.transfer(transfer)
-    if caller.desk.authority not in {offer.sender, offer.receiver}:
-        raise NotFoundError(f"there is no transfer {transfer}; `evidence transfer list` shows them")
+        roles = desk.registry(reader).officer(desk.officer).roles_at(desk.now)
+        if desk.authority not in {offer.sender, offer.receiver} or not roles:
+            raise NotFoundError("not a side")
+
+
+def _insist_seen(caller: Caller, transfer: TransferId, if_match: str) -> None:
+    if _etag(_shown(caller, transfer, settle=False)) not in if_match.split(", "):
+        raise PreconditionFailedError("it has changed since it was seen; look at it again")
+
+
+def _etag(shown: Record) -> str:
+    return etag_of_bytes(json.dumps(shown, sort_keys=True).encode())
+
+
+def _sided(caller: Caller, after: str | None, limit: int) -> tuple[list[Offer], str | None]:
+    """The offers that the officer's authority is a side of; no more than so many are looked at."""
+    found: list[Offer] = []
+    cursor, looked_at = after, 0
+    with caller.instance.catalog.read() as reader:
+        while looked_at < LOOKED_AT_MAX:
+            page = reader.ledger.transfers(after=cursor, limit=LOOKED_AT_PAGE)
+            for each in page.entries:
+                looked_at += 1
+                if caller.desk.authority in {each.sender, each.receiver}:
+                    found.append(each)
+                    if len(found) == limit:
+                        last = each is page.entries[-1] and page.after is None
+                        return found, None if last else str(each.transfer)
+            if page.after is None:
+                return found, None
+            cursor = page.after
+    return found, cursor
 
 
 def _shown(caller: Caller, transfer: TransferId, *, settle: bool = True) -> Record:

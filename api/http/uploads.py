@@ -22,7 +22,9 @@ from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
 from api.http.caller import Caller, Uploader, needs
+from api.http.integrity import stated_digests
 from api.http.problems import problems
+from api.http.records import UploadView
 from api.uploading import LENGTH_MAX, Uploading
 from evidence_store.doors import Upload, UploadState
 from evidence_store.errors import EvidenceError, MalformedError, UnavailableError
@@ -111,7 +113,7 @@ def _protocol(routes: APIRouter) -> None:
             headers["Upload-Concat"] = f"final;{parts}"
         return _answer(200, headers)
 
-    @routes.get("/{identifier}")
+    @routes.get("/{identifier}", response_model=UploadView)
     def get_upload(request: Request, caller: Uploader, identifier: UploadPath) -> dict[str, Any]:
         """Where an upload stands; when it is taken in, its ERN, digests and receipt."""
         upload = _uploading(request).mine(identifier, caller.officer)
@@ -321,7 +323,7 @@ def _insist_fits(received: int, length: int | None, more: int) -> None:
 
 
 def _body(request: Request, offset: int) -> Body:
-    header = request.headers.get("upload-checksum")
+    header = request.headers.get("upload-checksum") or _content_digest(request)
     checksum = None
     if header is not None:
         name, _, encoded = header.partition(" ")
@@ -332,6 +334,20 @@ def _body(request: Request, offset: int) -> Body:
         except binascii.Error:
             raise TusError(400, "upload: expected a checksum in base64") from None
     return Body(offset, checksum, _number(request, "content-length"))
+
+
+def _content_digest(request: Request) -> str | None:
+    """A Content-Digest (RFC 9530) as if it were the protocol's own checksum."""
+    header = request.headers.get("content-digest")
+    if header is None:
+        return None
+    try:
+        found = stated_digests(header)
+    except ValueError as error:
+        raise TusError(400, str(error)) from None
+    for name, digest in found.items():
+        return f"{name.replace('-', '')} {base64.b64encode(digest).decode()}"
+    return None
 
 
 def _metadata(header: str) -> dict[str, str]:
