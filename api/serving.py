@@ -6,21 +6,22 @@ What it needs is loaded when it is called: it takes half a second that no other 
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
-from api import cooperation
+from api import cooperation, wiring
 from api.cli.output import Output
 from api.cli.witness import listening
 from api.http.app import create_app
 from api.http.signin import session_reader, signin_routes
+from api.http.witness import witness_routes
 from api.passkeys import Site
 from api.signin import SignIn
 from api.uploading import Uploading
@@ -71,14 +72,14 @@ def serve_until_interrupted(
             thread.join(GRACE_SECONDS)
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    with listening(door.host, door.port) as listener:
+    with listening(door.host, door.port) as listener, witnessing(instance) as witness:
         found = listener.getsockname()[1]
         scheme = "http" if door.certificate is None else "https"
         host = f"[{door.host}]" if ":" in door.host else door.host
         address = f"{scheme}://{host}:{found}"
         output.record({"address": address}, address)
         config = uvicorn.Config(
-            application(instance, uploading, door.origin, lifespan),
+            application(instance, uploading, door.origin, lifespan, witness),
             access_log=False,
             log_config=None,
             server_header=False,
@@ -100,10 +101,11 @@ def application(
     uploading: Uploading,
     origin: str | None,
     lifespan: Callable[[FastAPI], Any] | None = None,
+    witness: APIRouter | None = None,
 ) -> FastAPI:
     """The application; with an origin, officers can sign in by passkey there."""
     if origin is None:
-        return create_app(instance, uploading, lifespan=lifespan)
+        return create_app(instance, uploading, lifespan=lifespan, witness=witness)
     found = urlsplit(origin)
     signin = signing_in(instance, Site(found.hostname or "", origin, "Evidence store"))
     secure = found.scheme == "https"
@@ -113,7 +115,24 @@ def application(
         session_of=session_reader(signin, secure=secure),
         sign_in=signin_routes(signin, secure=secure),
         lifespan=lifespan,
+        witness=witness,
     )
+
+
+@contextmanager
+def witnessing(instance: Instance) -> Iterator[APIRouter | None]:
+    """The witness's routes, where there is a witness in the same home; None where there is none.
+
+    Raises:
+        SettingsError, KeyUnavailableError, LedgerAlteredError: if its keys or memory are not whole.
+    """
+    home = wiring.witness_home(instance.home)
+    if not home.is_there():
+        yield None
+        return
+    cosigner, memory = home.open()
+    with closing(memory):
+        yield witness_routes(cosigner, instance.clock)
 
 
 def signing_in(instance: Instance, site: Site = NOWHERE) -> SignIn:

@@ -122,11 +122,30 @@ def create_app(
     for extra in (sign_in, witness):
         if extra is not None:
             app.include_router(extra)
+    _described(app)
     app.add_middleware(Conditional)
     app.add_middleware(ContentDigest, skip=OFFSET_TYPE, bytes_max=BODY_BYTES_MAX)
     app.add_middleware(Limits)
     app.add_middleware(Around)  # the last that is added is the outermost
     return app
+
+
+def _described(app: FastAPI) -> None:
+    """Let the description name the media type that problems have, with their model."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = made()
+            for path in document["paths"].values():
+                for operation in path.values():
+                    for response in operation["responses"].values():
+                        content = response.get("content", {})
+                        if problems.MEDIA_TYPE in content and "application/json" in content:
+                            content[problems.MEDIA_TYPE] = content.pop("application/json")
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents it
 
 
 def _health() -> APIRouter:

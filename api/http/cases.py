@@ -15,7 +15,7 @@ from api.cli.show import item_detail
 from api.http.caller import Caller, Reader, Uploader
 from api.http.conditions import KeyHeader, creates, once
 from api.http.integrity import etag_of_bytes
-from api.http.knowing import hidden, is_home
+from api.http.knowing import hidden, insist_at_work, is_at_work, is_home
 from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
 from api.http.records import CasePage, CaseView, ExhibitView
@@ -101,7 +101,8 @@ def case_routes() -> APIRouter:
     ) -> CasePage:
         """The cases that the officer needs to know, by identifier."""
         with caller.instance.catalog.read() as reader:
-            known = sorted(reader.dossiers.cases_of(caller.officer, caller.instance.clock.now()))
+            known = sorted(reader.dossiers.cases_of(caller.officer, caller.desk.now))
+            known = known if is_at_work(reader, caller) else []
             behind = None if after is None else CaseId.parse(after)
             rest = [each for each in known if behind is None or each > behind]
             cases = [reader.case(each) for each in rest[:limit]]
@@ -125,6 +126,7 @@ def case_routes() -> APIRouter:
         """A case, for those who need to know it, and for the officers of the registry."""
         with caller.instance.catalog.read() as reader, hidden(case):
             case_id = CaseId.parse(case)
+            insist_at_work(reader, caller)
             known = reader.dossiers.cases_of(caller.officer, caller.instance.clock.now())
             if case_id not in known and not _keeps_registry(reader, caller):
                 raise NotFoundError("not known")

@@ -16,7 +16,7 @@ from api.http.conditions import (
     insist_unchanged,
     once,
 )
-from api.http.knowing import hidden
+from api.http.knowing import hidden, insist_at_work, is_at_work
 from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
 from api.http.records import (
@@ -32,7 +32,7 @@ from evidence_store.canonical import canonical
 from evidence_store.cooperation.kind import kinds
 from evidence_store.cooperation.registry import Channel
 from evidence_store.cooperation.request import RefusalGround
-from evidence_store.errors import OutOfOrderError
+from evidence_store.errors import NotFoundError, OutOfOrderError
 from evidence_store.granting import (
     accept_grant,
     answer_consent,
@@ -71,6 +71,8 @@ Short = Annotated[str, Field(min_length=1, max_length=128)]
 RequestPath = Annotated[str, Path(examples=["SI-REQ-000001"], max_length=32)]
 GrantPath = Annotated[str, Path(examples=["SI-GRT-000001"], max_length=32)]
 ConsentPath = Annotated[str, Path(examples=["SI-CNS-000001"], max_length=32)]
+OF_A_DRAFT = frozenset({"drafted", "amended", "signed", "withdrawn"})
+NOT_SENT = frozenset({"draft", "signed", "under_review"})  # only who writes it knows of it
 Record = dict[str, Any]
 
 
@@ -378,6 +380,8 @@ def _dossiers(
 ) -> Record:
     desk = caller.desk
     with caller.instance.catalog.read() as reader:
+        if not is_at_work(reader, caller):
+            return {"entries": [], "next_cursor": None}
         page = reader.dossiers.dossiers(
             kind,
             owner=None if received else desk.authority,
@@ -394,6 +398,7 @@ def _dossiers(
             "changed_at": each.changed_at.isoformat(),
         }
         for each in page.entries
+        if not (received and each.state in NOT_SENT)
     ]
     return {"entries": rows, "next_cursor": page.after}
 
@@ -401,7 +406,10 @@ def _dossiers(
 def _request(caller: Caller, dossier: DossierId) -> Record:
     desk = caller.desk
     with caller.instance.catalog.read() as reader, hidden(dossier):
+        insist_at_work(reader, caller)
         found = request(reader, desk.chains, dossier, desk.authority).at(desk.now)
+        if desk.authority != found.requesting and not set(found.acts) - OF_A_DRAFT:
+            raise NotFoundError("not sent yet")
         missing = (
             what_is_missing(reader, desk.chains, found, desk.now, Channel.ELECTRONIC.value)
             if found.state in {"draft", "signed"}
@@ -413,7 +421,11 @@ def _request(caller: Caller, dossier: DossierId) -> Record:
 def _grant(caller: Caller, dossier: DossierId) -> Record:
     desk = caller.desk
     with caller.instance.catalog.read() as reader, hidden(dossier):
+        insist_at_work(reader, caller)
         found = grant(reader, desk.chains, dossier, desk.authority)
+        acts = {each.act for each in desk.chains.steps(reader, dossier)}
+        if desk.authority != found.terms.grantor and "offered" not in acts:
+            raise NotFoundError("not offered yet")
         ours = found.state == "under_review" and desk.authority == found.terms.grantor
         missing = review(reader, desk.chains, desk, found) if ours else []
     return {**grant_row(dossier, found), "missing": missing}
@@ -422,4 +434,5 @@ def _grant(caller: Caller, dossier: DossierId) -> Record:
 def _consent(caller: Caller, dossier: DossierId) -> Record:
     desk = caller.desk
     with caller.instance.catalog.read() as reader, hidden(dossier):
+        insist_at_work(reader, caller)
         return dict(consent_row(dossier, consent(reader, desk.chains, dossier, desk.authority)))

@@ -23,6 +23,23 @@ def hidden(identifier: object) -> Iterator[None]:
         raise NotFoundError(f"there is no {identifier}") from None
 
 
+def is_at_work(reader: CatalogReader, caller: Caller) -> bool:
+    """Whether the officer has a role now, and another than the system operator's."""
+    desk = caller.desk
+    roles = desk.registry(reader).officer(desk.officer).roles_at(desk.now)
+    return bool(roles) and OfficerRole.OPERATOR not in roles
+
+
+def insist_at_work(reader: CatalogReader, caller: Caller) -> None:
+    """Insist that it is so: otherwise nothing is there.
+
+    Raises:
+        NotFoundError: if the officer has no role now, or operates the system.
+    """
+    if not is_at_work(reader, caller):
+        raise NotFoundError("no role")
+
+
 def item_known(reader: CatalogReader, caller: Caller, text: str) -> Item:
     """The item, if the officer may know of it.
 
@@ -31,10 +48,8 @@ def item_known(reader: CatalogReader, caller: Caller, text: str) -> Item:
     """
     ern, desk = Ern.parse(text), caller.desk
     with hidden(ern):
-        officer, now = desk.registry(reader).officer(desk.officer), desk.now
-        roles = officer.roles_at(now)
-        knows = reader.dossiers.knows_of(desk.officer, desk.authority, ern, now)
-        if not roles or OfficerRole.OPERATOR in roles or not knows:
+        insist_at_work(reader, caller)
+        if not reader.dossiers.knows_of(desk.officer, desk.authority, ern, desk.now):
             raise NotFoundError("not known")
         return reader.item(ern)
 
@@ -61,9 +76,7 @@ def item_held(reader: CatalogReader, caller: Caller, text: str) -> Item:
     ern, desk = Ern.parse(text), caller.desk
     with hidden(ern):
         item = reader.item(ern)
-        roles = desk.registry(reader).officer(desk.officer).roles_at(desk.now)
-        if not roles or OfficerRole.OPERATOR in roles:
-            raise NotFoundError("no role")
+        insist_at_work(reader, caller)
         custody = history_of(reader.ledger, ern).custody
         if custody is None or custody.custodian != desk.authority or not _is_abroad(reader, caller):
             insist_own_item(reader, desk, ern)

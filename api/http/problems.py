@@ -21,6 +21,7 @@ from evidence_store import errors
 log = logging.getLogger("evidence.http")
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "5"
+UNCHANGED = 304
 _OF_ERROR: tuple[tuple[type[errors.EvidenceError], HTTPStatus], ...] = (
     (errors.IncompleteError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.UnauthenticatedError, HTTPStatus.UNAUTHORIZED),
@@ -61,15 +62,15 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems that a route declares, beside those that any can answer."""
     always = (400, 401, 403, 404, 422, 429, 503)
     unchanged: dict[int | str, dict[str, Any]] = (
-        {304: {"description": "It is as the caller has it."}} if 304 in statuses else {}
-    )  # noqa: PLR2004 - Not Modified
+        {UNCHANGED: {"description": "It is as the caller has it."}} if UNCHANGED in statuses else {}
+    )
     return unchanged | {
         status: {
             "model": Problem,
             "content": {MEDIA_TYPE: {}},
             "description": languages.title("", status, languages.ENGLISH),
         }
-        for status in sorted({*always, *statuses} - {304})
+        for status in sorted({*always, *statuses} - {UNCHANGED})
     }
 
 

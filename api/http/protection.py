@@ -17,11 +17,12 @@ from api.http.conditions import (
     once,
 )
 from api.http.evidence import ErnPath
-from api.http.knowing import hidden, is_own
+from api.http.knowing import hidden, insist_at_work, is_at_work, is_own
 from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
 from api.http.records import DossierPage, MeasurePage, MeasureView, TeamView
 from api.http.settling import settled
+from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.errors import NotFoundError
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern
 from evidence_store.ports import CatalogReader
@@ -36,6 +37,7 @@ Versions = Annotated[
     list[Annotated[int, Field(ge=1, le=10_000)]],
     Field(max_length=100, description="The versions that satisfy it.", examples=[[2]]),
 ]
+DECIDERS = {OfficerRole.JUDGE, OfficerRole.PROTECTION}
 Record = dict[str, Any]
 
 
@@ -88,6 +90,7 @@ def _measures(routes: APIRouter) -> None:
         item = Ern.parse(ern)
         desk = caller.desk
         with caller.instance.catalog.read() as reader, hidden(item):
+            insist_at_work(reader, caller)
             if not is_own(reader, caller, reader.item(item)):
                 raise NotFoundError("not own")
             rows = [
@@ -152,6 +155,7 @@ def _teams(routes: APIRouter) -> None:
                 reader.dossiers.tagged(DossierKind.TEAM, "party", desk.authority.value),
                 key=lambda each: str(each.id),
             )
+            found = found if is_at_work(reader, caller) else []
         rest = [each for each in found if after is None or str(each.id) > after]
         cursor = str(rest[limit - 1].id) if len(rest) > limit else None
         rows = [
@@ -206,6 +210,7 @@ def _teams(routes: APIRouter) -> None:
 
 def _measure(caller: Caller, dossier: DossierId) -> Record:
     with caller.instance.catalog.read() as reader, hidden(dossier):
+        insist_at_work(reader, caller)
         found = measure_of(caller.desk.chains.steps(reader, dossier))
         if not _of_own_state(reader, caller, found):
             raise NotFoundError("not own")
@@ -213,10 +218,10 @@ def _measure(caller: Caller, dossier: DossierId) -> Record:
 
 
 def _of_own_state(reader: CatalogReader, caller: Caller, found: Measure) -> bool:
+    """Whether the officer knows the item, or is one who decides on measures of this authority."""
     desk = caller.desk
-    if found.issuer == desk.authority and desk.registry(reader).officer(desk.officer).roles_at(
-        desk.now
-    ) - {"system_operator"}:
+    roles = desk.registry(reader).officer(desk.officer).roles_at(desk.now)
+    if found.issuer == desk.authority and roles & DECIDERS:
         return True
     return is_own(reader, caller, reader.item(found.ern))
 
@@ -235,6 +240,7 @@ def _measure_row(dossier: DossierId, found: Measure) -> Record:
 def _team(caller: Caller, dossier: DossierId) -> Record:
     desk = caller.desk
     with caller.instance.catalog.read() as reader, hidden(dossier):
+        insist_at_work(reader, caller)
         found: Team = team(reader, desk.chains, dossier)
         if desk.authority not in found.parties:
             raise NotFoundError("not a party")

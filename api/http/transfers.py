@@ -12,7 +12,7 @@ from api.cooperation import item_named
 from api.http.caller import Caller, Reader, Transferrer
 from api.http.conditions import KeyHeader, MatchHeader, PreconditionFailedError, creates, once
 from api.http.integrity import etag_of_bytes
-from api.http.knowing import hidden, item_held
+from api.http.knowing import hidden, insist_at_work, is_at_work, item_held
 from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
 from api.http.records import TransferPage, TransferView
@@ -256,8 +256,8 @@ def _insist_side(caller: Caller, transfer: TransferId) -> None:
     desk = caller.desk
     with caller.instance.catalog.read() as reader, hidden(transfer):
         offer = reader.ledger.transfer(transfer)
-        roles = desk.registry(reader).officer(desk.officer).roles_at(desk.now)
-        if desk.authority not in {offer.sender, offer.receiver} or not roles:
+        insist_at_work(reader, caller)
+        if desk.authority not in {offer.sender, offer.receiver}:
             raise NotFoundError("not a side")
 
 
@@ -275,7 +275,7 @@ def _sided(caller: Caller, after: str | None, limit: int) -> tuple[list[Offer], 
     found: list[Offer] = []
     cursor, looked_at = after, 0
     with caller.instance.catalog.read() as reader:
-        while looked_at < LOOKED_AT_MAX:
+        while looked_at < LOOKED_AT_MAX and is_at_work(reader, caller):
             page = reader.ledger.transfers(after=cursor, limit=LOOKED_AT_PAGE)
             for each in page.entries:
                 looked_at += 1
@@ -287,7 +287,7 @@ def _sided(caller: Caller, after: str | None, limit: int) -> tuple[list[Offer], 
             if page.after is None:
                 return found, None
             cursor = page.after
-    return found, cursor
+    return found, cursor if looked_at else None
 
 
 def _shown(caller: Caller, transfer: TransferId, *, settle: bool = True) -> Record:

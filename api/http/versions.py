@@ -62,9 +62,9 @@ class VerificationAsked(BaseModel):
 
 def version_routes() -> APIRouter:
     """The routes, under `/v1`."""
-    routes = APIRouter(prefix="/v1", tags=["evidence"], responses=problems(304, 409, 410))
+    routes = APIRouter(prefix="/v1", responses=problems(304, 409, 410))
 
-    @routes.get("/items/{ern}/versions")
+    @routes.get("/items/{ern}/versions", tags=["evidence"])
     def list_versions(
         request: Request,
         caller: Reader,
@@ -87,6 +87,7 @@ def version_routes() -> APIRouter:
 
     @routes.post(
         "/items/{ern}/versions",
+        tags=["evidence"],
         status_code=201,
         response_model=VersionView,
         responses=creates("list_versions", "ern", "ern", "/v1/items/SI-2026-000123/versions"),
