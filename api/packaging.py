@@ -10,7 +10,6 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
-from io import RawIOBase
 from typing import IO, cast
 
 from api import cooperation, ledger
@@ -170,21 +169,22 @@ class _Gone(Exception):  # noqa: N818 - no error: the reader has what it wanted
     """Nobody reads any more."""
 
 
-class _Pipe(RawIOBase):
+class _Pipe:
     """A file that is written here and read there, and cannot be sought in."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._queue: queue.Queue[bytes | None] = queue.Queue(PIECES_WAITING)
         self._waiting = bytearray()
         self._gone = threading.Event()
+        self._is_over = False
 
-    def writable(self) -> bool:
-        """It is."""
-        return True
+    def flush(self) -> None:
+        """Nothing waits for it: whole pieces are passed on as they come."""
 
-    def write(self, content: bytes) -> int:  # type: ignore[override] # any buffer
-        """Pass bytes on."""
+    def write(self, content: bytes) -> int:
+        """Pass bytes on. Once it is over, what a zip still writes when it is let go is dropped."""
+        if self._is_over:
+            return len(content)
         self._waiting += content
         if len(self._waiting) >= PIECE_BYTES:
             self._put(bytes(self._waiting))
@@ -198,6 +198,7 @@ class _Pipe(RawIOBase):
 
     def abandon(self) -> None:
         """It failed: the reader gets what was passed on, and learns why."""
+        self._is_over = True
         if not self._gone.is_set():
             self._put(None)
 

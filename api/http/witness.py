@@ -74,6 +74,7 @@ def witness_routes(cosigner: Cosigner, clock: Clock) -> APIRouter:
 
     @routes.get(
         "/{name}/checkpoint",
+        name="cosigned_checkpoint",
         response_class=PlainTextResponse,
         responses=_plainly(404, 422, 503),
     )

@@ -7,7 +7,7 @@ A route without a row fails the build.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -271,7 +271,7 @@ def test_nobody_and_a_token_without_the_scope_are_refused_everywhere(hall: Hall)
 
 # For each parameter that names something: one that is there and not the caller's to know, and one
 # that never was.
-NAMED = {
+NAMED: dict[str, Callable[[Hall], tuple[str, str]]] = {
     "{ern}": lambda hall: (hall.item(), "SI-2026-999999"),
     "{case}": lambda hall: (str(hall.world.case), "SI-CASE-9999"),
     "/v1/requests/{identifier}": lambda hall: (
