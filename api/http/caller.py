@@ -6,6 +6,7 @@ made with. A change by a session must come from the application's own pages.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Protocol
 from urllib.parse import urlsplit
 
@@ -43,9 +44,9 @@ class SessionLike(Protocol):
 SessionOf = Callable[[Request], SessionLike | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Caller:
-    """An officer who calls."""
+    """An officer who calls: one for each request, with one desk."""
 
     instance: Instance
     officer: PersonCode
@@ -53,7 +54,7 @@ class Caller:
     method: str
     chains: Chains = field(default_factory=Chains)
 
-    @property
+    @cached_property
     def desk(self) -> Desk:
         """The officer's desk.
 
