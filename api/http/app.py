@@ -69,7 +69,10 @@ TAGS = [
 DESCRIPTION = """Evidence and its chain of custody, shared between States under grants.
 
 Sign in, or send a personal access token. Errors are problem documents (RFC 9457) with stable codes.
-Lists go by cursor. Times are RFC 3339, UTC."""
+Lists go by cursor, and by `Link`. Times are RFC 3339, UTC. A body may come with `Content-Digest`
+(RFC 9530), and is refused if it is another. `Accept-Language` chooses the language of titles.
+
+What may not be known is not there: 404, in the same words as for what never was."""
 
 
 def create_app(
