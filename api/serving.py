@@ -4,8 +4,8 @@ What it needs is loaded when it is called: it takes half a second that no other 
 """
 
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
-from api import cooperation, logs
+from api import cooperation, logs, wiring
 from api.cli.output import Json, Output
 from api.cli.witness import listening
-from api.http.app import create_app
+from api.http.app import Entry, create_app
 from api.http.oidc import Federation
 from api.http.signin import session_reader, signin_routes
 from api.http.watching import Counts
+from api.http.witness import witness_routes
 from api.metrics import exposed
 from api.oidc import Fetch, Provider, fetched
 from api.passkeys import Site
@@ -59,6 +60,18 @@ def work_until_interrupted(
 
 
 @dataclass(frozen=True, slots=True)
+class Ways:
+    """How officers can sign in, beside by passkey."""
+
+    passwords: bool = False
+    providers: Sequence[Provider] = ()
+    fetch: Fetch = fetched
+
+
+PASSKEYS = Ways()
+
+
+@dataclass(frozen=True, slots=True)
 class Door:
     """Where it is served: address, TLS, the proxy in front, and what browsers see it as."""
 
@@ -72,8 +85,7 @@ class Door:
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     log: logs.Format = "text"
-    passwords: bool = False
-    providers: tuple[Provider, ...] = ()
+    ways: Ways = PASSKEYS
 
 
 def serve_until_interrupted(
@@ -99,6 +111,7 @@ def serve_until_interrupted(
     with (
         listening(door.host, door.port) as listener,
         exposed(instance, door.metrics_host, door.metrics_port, counts.registry) as metrics_port,
+        witnessing(instance) as witness,
     ):
         found = listener.getsockname()[1]
         scheme = "http" if door.certificate is None else "https"
@@ -112,10 +125,10 @@ def serve_until_interrupted(
             instance,
             uploading,
             door.origin,
-            lifespan,
-            counts,
-            passwords=door.passwords,
-            providers=door.providers,
+            ways=door.ways,
+            witness=witness,
+            lifespan=lifespan,
+            counts=counts,
         )
         config = uvicorn.Config(
             app,
@@ -141,37 +154,46 @@ def application(
     instance: Instance,
     uploading: Uploading,
     origin: str | None,
+    *,
+    ways: Ways = PASSKEYS,
+    witness: APIRouter | None = None,
     lifespan: Callable[[FastAPI], Any] | None = None,
     counts: Counts | None = None,
-    *,
-    passwords: bool = False,
-    providers: Sequence[Provider] = (),
-    fetch: Fetch = fetched,
 ) -> FastAPI:
     """The application; with an origin, officers can sign in there: by passkey, and as is allowed."""
     if origin is None:
-        return create_app(instance, uploading, lifespan=lifespan, counts=counts)
+        return create_app(instance, uploading, lifespan=lifespan, counts=counts, witness=witness)
     found = urlsplit(origin)
     origin = f"{found.scheme}://{found.netloc}"
     site = Site(found.hostname or "", origin, "Evidence store")
-    signin = signing_in(instance, site, passwords=passwords)
+    signin = signing_in(instance, site, passwords=ways.passwords)
     secure = found.scheme == "https"
-    return create_app(
-        instance,
-        uploading,
-        session_of=session_reader(signin, secure=secure),
-        sign_in=signin_routes(
-            signin,
-            instance.doors,
-            instance.clock,
-            Federation(origin, providers, fetch),
-            secure=secure,
-        ),
-        signin=signin,
-        origin=origin,
-        lifespan=lifespan,
-        counts=counts,
+    federation = Federation(origin, ways.providers, ways.fetch)
+    entry = Entry(
+        origin,
+        signin,
+        signin_routes(signin, instance.doors, instance.clock, federation, secure=secure),
+        session_reader(signin, secure=secure),
     )
+    return create_app(
+        instance, uploading, entry=entry, witness=witness, lifespan=lifespan, counts=counts
+    )
+
+
+@contextmanager
+def witnessing(instance: Instance) -> Iterator[APIRouter | None]:
+    """The witness's routes, where there is a witness in the same home; None where there is none.
+
+    Raises:
+        SettingsError, KeyUnavailableError, LedgerAlteredError: if its keys or memory are not whole.
+    """
+    home = wiring.witness_home(instance.home)
+    if not home.is_there():
+        yield None
+        return
+    cosigner, memory = home.open()
+    with closing(memory):
+        yield witness_routes(cosigner, instance.clock)
 
 
 def signing_in(instance: Instance, site: Site = NOWHERE, *, passwords: bool = False) -> SignIn:

@@ -20,7 +20,18 @@ from evidence_store.kinds import stated
 PREFIX = "evr_pat_"
 RANDOM_CHARACTERS, CHECK_CHARACTERS = 37, 6
 LIFE_MAX = timedelta(days=366)
-SCOPES = ("read", "upload", "request", "grant", "transfer", "registry", "access", "sign", "webhook")
+SCOPES = (
+    "read",
+    "upload",
+    "request",
+    "grant",
+    "transfer",
+    "custody",
+    "registry",
+    "access",
+    "sign",
+    "webhook",
+)
 # The scopes that only some roles have a use for. The use cases insist on roles all the same.
 ROLES_OF: Mapping[str, frozenset[OfficerRole]] = {
     "registry": frozenset({OfficerRole.REGISTRY}),

@@ -4,11 +4,23 @@ from api.cli.output import Json
 from evidence_store.cooperation.kind import Kind
 from evidence_store.cooperation.registry import OfficerEntry, document_of
 from evidence_store.cooperation.request import CONTENTS, Request
+from evidence_store.dossier import Dossier
 from evidence_store.dossier_port import Access
 from evidence_store.identifiers import DossierId
 from evidence_store.registering import Recorded
 from evidence_store.sharing.consent import Consent
 from evidence_store.sharing.grant import Grant
+
+
+def dossier_row(found: Dossier) -> dict[str, Json]:
+    """A dossier in a list."""
+    return {
+        "id": str(found.id),
+        "state": found.state,
+        "from": found.owner.value,
+        "to": None if found.counterpart is None else found.counterpart.value,
+        "changed_at": found.changed_at.isoformat(),
+    }
 
 
 def request_row(dossier: DossierId, found: Request, missing: list[str]) -> dict[str, Json]:

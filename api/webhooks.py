@@ -20,7 +20,7 @@ from evidence_store.age import stream
 from evidence_store.background import Outgoing, Webhook
 from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.desk import Desk
-from evidence_store.errors import MalformedError, RateError, UnavailableError
+from evidence_store.errors import MalformedError, NotFoundError, RateError, UnavailableError
 
 SUBSCRIBERS = (OfficerRole.CENTRAL, OfficerRole.REGISTRAR)
 WEBHOOKS_MAX = 20  # of an authority
@@ -64,8 +64,7 @@ def subscribe(instance: Instance, desk: Desk, url: str, events: Sequence[str]) -
         OutOfOrderError: if the officer may not subscribe for the authority.
         RateError: if the authority has so many already.
     """
-    with instance.catalog.read() as reader:
-        desk.insist(reader, SUBSCRIBERS)
+    _insist(instance, desk)
     outward.checked_url(url, private=is_private_allowed(instance))
     if not events or set(events) - notices.types():
         raise MalformedError(f"webhook: expected types among {', '.join(sorted(notices.types()))}")
@@ -84,6 +83,33 @@ def subscribe(instance: Instance, desk: Desk, url: str, events: Sequence[str]) -
     if not instance.work.add_webhook(webhook, most=WEBHOOKS_MAX):
         raise RateError(f"webhook: expected at most {WEBHOOKS_MAX} of an authority")
     return Subscribed(webhook, SECRET_PREFIX + base64.b64encode(secret).decode())
+
+
+def subscriptions(instance: Instance, desk: Desk) -> Sequence[Webhook]:
+    """The authority's subscriptions.
+
+    Raises:
+        OutOfOrderError: if the officer may not subscribe for the authority.
+    """
+    _insist(instance, desk)
+    return instance.work.webhooks(desk.authority)
+
+
+def unsubscribe(instance: Instance, desk: Desk, webhook_id: str) -> None:
+    """End a subscription of the authority.
+
+    Raises:
+        OutOfOrderError: if the officer may not subscribe for the authority.
+        NotFoundError: if it has none such.
+    """
+    _insist(instance, desk)
+    if not instance.work.end_webhook(desk.authority, webhook_id):
+        raise NotFoundError("there is no such webhook")
+
+
+def _insist(instance: Instance, desk: Desk) -> None:
+    with instance.catalog.read() as reader:
+        desk.insist(reader, SUBSCRIBERS)
 
 
 def deliver(instance: Instance, resolve: outward.Resolve = outward.resolved) -> int:

@@ -162,8 +162,9 @@ def entries(
     *,
     after: str | None = None,
     limit: int = 100,
+    known_at: datetime | None = None,
 ) -> tuple[list[Recorded], str | None]:
-    """The registry's entries of a kind by key, and the cursor of the next part.
+    """The registry's entries of a kind by key, as known then, and the cursor of the next part.
 
     Raises:
         MalformedError: if `after` is not a cursor that an earlier part gave.
@@ -172,7 +173,7 @@ def entries(
     found = reader.dossiers.values(
         DossierKind.REGISTRY, "entry", prefix=f"{kind}/", after=behind, limit=limit
     )
-    registry = Registry(reader, chains)
+    registry = Registry(reader, chains, known_at)
     rows = [registry.find(kind, value.partition("/")[2]) for value in found.entries]
     cursor = None if found.after is None else found.after.partition("/")[2]
     return [each for each in rows if each is not None], cursor

@@ -109,6 +109,25 @@ def compare(
     return [Comparison(_verdict(Outcome.MISMATCH, error), original)]
 
 
+def compare_digest(
+    versions: Sequence[Version], sha256: Digest, ern: Ern | None = None
+) -> Sequence[Comparison]:
+    """Which of these versions have the digest: one comparison for each. `compare`, without bytes.
+
+    `versions` are those that whoever asks may know of: of the item, if one is named, otherwise any.
+    """
+    matches = [Comparison(MATCH, each) for each in versions if each.fingerprint.sha256 == sha256]
+    if matches:
+        return matches
+    if ern is None:
+        return [Comparison(Verdict(Outcome.UNKNOWN, "no registered version has these bytes"))]
+    if not versions:
+        reason = f"{ern} has no bytes registered; it is known by its seals only"
+        return [Comparison(Verdict(Outcome.NOT_VERIFIABLE, reason))]
+    reason = f"{ern}: none of its {len(versions)} versions has these bytes"
+    return [Comparison(Verdict(Outcome.MISMATCH, reason), versions[0])]
+
+
 def stated_digest_error(stated: Digest, found: Fingerprint) -> FixityError | None:
     """The difference between a digest that the sender stated and the one measured, if any."""
     measured = found.digest(stated.algorithm)

@@ -12,13 +12,15 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from api import wiring
-from api.http.app import create_app
+from api.serving import application
 from api.tokens import SCOPES, make_token
 from api.uploading import Uploading
 from api.wiring import Instance
 from evidence_store.identifiers import StateCode
 from ingest.extraction.supervisor import Extractor
 from tests.cooperation import Whole, World
+
+ORIGIN = "https://evidence.example"
 
 
 @dataclass
@@ -68,6 +70,6 @@ def doors(tmp_path: Path) -> Iterator[Doors]:
     ):
         world = World(Whole(instance), vault=instance.vault)
         uploading = Uploading(instance, instance.uploads, extractor)
-        app = create_app(instance, uploading)
+        app = application(instance, uploading, ORIGIN)
         with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
             yield Doors(world, uploading, client)

@@ -1,6 +1,6 @@
 """`evidence custody` and `evidence act`: who holds an item, and what is done with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,43 +12,13 @@ from api.cli.exits import Exit
 from api.cli.items import ErnArgument
 from api.cli.output import Json
 from api.cli.receipts import last_receipt
+from api.handling import BY_HAND, ByHand, act_by_hand, custody_fields
 from evidence_store.audit import audit_item
-from evidence_store.canonical import Json as Canonical
 from evidence_store.classification import Classification
-from evidence_store.custody.act import ActType, SealCheck
-from evidence_store.custody.state import Custody
+from evidence_store.custody.act import SealCheck
 from evidence_store.custody.timeline import History, Row
-from evidence_store.errors import MalformedError
-from evidence_store.handling import handle, history_of
+from evidence_store.handling import history_of
 from evidence_store.identifiers import Ern
-from evidence_store.ledger.event import Draft
-from evidence_store.moment import Moment
-
-# What an officer may record by hand; the rest comes with the command that does it.
-BY_HAND = (
-    ActType.RELEASED_FROM_QUARANTINE,
-    ActType.SEALED,
-    ActType.SEAL_CHECKED,
-    ActType.SEAL_BROKEN,
-    ActType.RESEALED,
-    ActType.CHECKED_IN,
-    ActType.CHECKED_OUT,
-    ActType.MOVED,
-    ActType.DAMAGED_DECLARED,
-    ActType.LOST_DECLARED,
-    ActType.FOUND,
-    ActType.HOLD_PLACED,
-    ActType.HOLD_RELEASED,
-    ActType.CLASSIFICATION_CHANGED,
-    ActType.CORRECTION_OF,
-)
-SEALS_NEEDED = (ActType.SEALED, ActType.RESEALED)
-GOES_WITH = {
-    "check": (ActType.SEAL_CHECKED,),
-    "hold": (ActType.HOLD_PLACED, ActType.HOLD_RELEASED),
-    "corrects": (ActType.CORRECTION_OF,),
-    "classification": (ActType.CLASSIFICATION_CHANGED,),
-}
 
 
 def custody(context: typer.Context, ern: ErnArgument) -> Exit:
@@ -63,7 +33,7 @@ def custody(context: typer.Context, ern: ErnArgument) -> Exit:
     here.output.record(
         {
             "ern": ern,
-            **_now(found.custody),
+            **custody_fields(found.custody),
             "timeline": [_row(each) for each in found.rows],
             "gaps": [
                 {"kind": gap.kind.value, "seq": gap.seq, "detail": gap.detail} for gap in found.gaps
@@ -104,74 +74,36 @@ def act(  # noqa: PLR0913 - one parameter for each thing an act can say
 ) -> None:
     """Record an act on an item, if the rules of custody allow it."""
     here = shared(context)
-    wanted, chosen = Ern.parse(ern), _chosen(kind)
-    data = _data(
-        chosen,
-        seal or [],
-        {
-            "check": None if check is None else check.value,
-            "hold": hold,
-            "corrects": corrects,
-            "classification": None if classification is None else classification.value,
-        },
+    wanted = Ern.parse(ern)
+    said = ByHand(
+        act=kind,
+        person=person,
+        seals=seal or (),
+        check=check,
+        hold=hold,
+        corrects=corrects,
+        classification=classification,
+        place=place,
+        purpose=purpose,
+        note=note,
+        occurred_at=occurred_at,
     )
-    said = {"officer": person, "place": place, "purpose": purpose, "note": note}
-    private: dict[str, Canonical] = {
-        name: value for name, value in said.items() if value is not None
-    }
     instance = here.instance()
-    if occurred_at is not None:
-        moment = Moment.parse(occurred_at).not_after(instance.clock.now())
-        private["occurred_at"] = moment.text
     recorder = ledger.recorder(instance, acting(authority))
     with instance.catalog.write() as writer:
-        handle(writer, recorder, [Draft(wanted, chosen.value, data, private)])
-        found = history_of(writer.ledger, wanted)
+        now = act_by_hand(writer, recorder, wanted, said)
     row: dict[str, Json] = {
         "ern": ern,
-        **_now(found.custody),
+        **custody_fields(now),
         "receipt": last_receipt(instance, wanted),
     }
-    here.output.record(row, f"{ern}: {chosen}; now {row['state']} with {row['custodian']}")
+    here.output.record(row, f"{ern}: {kind}; now {row['state']} with {row['custodian']}")
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command("custody")(custody)
     app.command("act")(act)
-
-
-def _chosen(kind: str) -> ActType:
-    for each in BY_HAND:
-        if each.value == kind:
-            return each
-    raise MalformedError(f"act: expected one of {', '.join(BY_HAND)}; found {kind[:40]!r}")
-
-
-def _data(kind: ActType, seals: list[str], own: Mapping[str, Canonical]) -> dict[str, Canonical]:
-    """What an act says openly; `own` is what goes with one kind of act only."""
-    if kind in SEALS_NEEDED and not seals:
-        raise MalformedError(f"{kind}: expected the numbers of the seals (--seal)")
-    for name, value in own.items():
-        kinds = GOES_WITH[name]
-        if (value is not None) != (kind in kinds):
-            raise MalformedError(f"--{name} goes with {', '.join(kinds)}, and only with it")
-    given: dict[str, Canonical] = {"seals": list(seals) if seals else None, **own}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _now(custody: Custody | None) -> dict[str, Json]:
-    if custody is None:
-        return {"state": None, "custodian": None, "since": None, "seals": {}, "holds": {}}
-    opened = custody.transfer
-    return {
-        "state": custody.state.value,
-        "custodian": str(custody.custodian),
-        "since": custody.since.isoformat(),
-        "seals": {number: check.value for number, check in custody.seals.items()},
-        "holds": {hold: str(by) for hold, by in custody.holds.items()},
-        "transfer": None if opened is None else opened.transfer,
-    }
 
 
 def _row(row: Row) -> dict[str, Json]:

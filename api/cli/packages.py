@@ -4,7 +4,6 @@ import os
 import secrets
 from collections.abc import Sequence
 from enum import StrEnum
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -16,18 +15,19 @@ from api.cli.context import shared
 from api.cli.exits import Exit
 from api.cli.fetch import insist_ungoverned
 from api.cli.output import Json
-from api.stamping import authorities, stamp_newest
+from api.packaging import exporter, opened
+from api.stamping import stamp_newest
 from api.wiring import Instance, found_log
-from evidence_store.accessing import Opening, Question, ask, end
+from evidence_store.accessing import Opening, end
 from evidence_store.desk import Desk
 from evidence_store.errors import ConflictError, EvidenceError, MalformedError, UnavailableError
-from evidence_store.exporting import Choice, Exporter
+from evidence_store.exporting import Choice
 from evidence_store.identifiers import DossierId, DossierKind, Ern
 from evidence_store.ledger.note import KeyType
 from evidence_store.ledger.policy import Policy
+from evidence_store.ledger.signing import Signer
 from evidence_store.package.bag import BagReader
 from evidence_store.package.verification import LIMITS, Outcome, verify_package
-from evidence_store.sharing.terms import Action
 from ingest.timestamping import verify_stamp
 
 
@@ -37,7 +37,6 @@ class ReceiptKind(StrEnum):
     COSE = "cose"
 
 
-VERIFIERS = ("verify.py", "verify.sh")
 ALL, NONE = "all", "none"
 
 
@@ -90,10 +89,11 @@ def export(  # noqa: PLR0913 - one parameter for each thing that can be chosen
         recorder = ledger.recorder(instance, acting(authority))
     else:
         desk = cooperation.desk(instance, officer)
-        openings = _opened(instance, desk, choice, purpose, grant)
+        dossier = None if grant is None else DossierId.parse(grant, DossierKind.GRANT)
+        openings = opened(instance, desk, choice, purpose, dossier)
         recorder = desk.recorder
-    exporter = _exporter(instance, receipt)
-    exporter.record(recorder, choice, reference, person)
+    making = exporter(instance, _cose(instance) if receipt else None)
+    making.record(recorder, choice, reference, person)
     problem = ledger.settle(instance)
     if problem is not None:
         raise UnavailableError(f"export: the log has not sealed it yet: {problem}; try again")
@@ -104,7 +104,7 @@ def export(  # noqa: PLR0913 - one parameter for each thing that can be chosen
     try:
         with temporary.open("xb") as file:
             copies = [each.copy_id for each in openings]
-            exporter.write(choice, file, instance.clock.now(), copies)
+            making.write(choice, file, instance.clock.now(), copies)
             file.flush()
             os.fsync(file.fileno())
         os.link(temporary, output)  # never over a file that came there meanwhile
@@ -125,27 +125,6 @@ def _end_all(desk: Desk, openings: Sequence[Opening]) -> None:
     for each in openings:
         size = 0 if each.version is None else each.version.fingerprint.size_bytes
         end(desk, each, "packaged", size, None)
-
-
-def _opened(
-    instance: Instance, desk: Desk, choice: Choice, purpose: str, grant: str | None
-) -> list[Opening]:
-    """Ask for every version that goes in; nothing goes in if one is refused.
-
-    Raises:
-        NotFoundError, DeniedError: as `ask`.
-    """
-    dossier = None if grant is None else DossierId.parse(grant, DossierKind.GRANT)
-    openings = []
-    for ern in choice.erns:
-        with instance.catalog.read() as reader:
-            numbers = [each.number for each in reader.versions(ern)]
-        chosen = [each for each in numbers if choice.versions is None or each in choice.versions]
-        for number in (*chosen,) if chosen else (None,):
-            action = Action.CERTIFIED_COPY if chosen else Action.SEE_METADATA
-            question = Question(ern, number, action, purpose, dossier)
-            openings.append(ask(desk, cooperation.policy(), question))
-    return openings
 
 
 def verify(
@@ -197,19 +176,11 @@ def add_to(app: typer.Typer) -> None:
     app.command("verify-package")(verify)
 
 
-def _exporter(instance: Instance, receipt: ReceiptKind | None) -> Exporter:
+def _cose(instance: Instance) -> Signer | None:
+    """The log's key that receipts in COSE are signed with."""
     log = found_log(instance.catalog, instance.signing)
-    folder = resources.files("evidence_store.package") / "verifiers"
-    signers = instance.signing.log_signers(log.origin) if receipt else []
-    return Exporter(
-        catalog=instance.catalog,
-        vault=instance.vault,
-        tiles=instance.tiles,
-        policy=ledger.policy(instance.home, log),
-        verifiers={name: (folder / name).read_bytes() for name in VERIFIERS},
-        cose=next((each for each in signers if each.key.type is KeyType.ED25519), None),
-        stampers={each.name: each.roots for each in authorities(instance)},
-    )
+    signers = instance.signing.log_signers(log.origin)
+    return next((each for each in signers if each.key.type is KeyType.ED25519), None)
 
 
 def _versions(text: str) -> tuple[int, ...] | None:

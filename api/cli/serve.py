@@ -71,7 +71,7 @@ def serve(  # noqa: PLR0913 - an option each
         raise MalformedError("serve: expected an --origin to sign in at")
     if (certificate is None) != (key is None):
         raise MalformedError("serve: expected a certificate and its key, or neither")
-    from api.serving import Door, serve_until_interrupted  # noqa: PLC0415 - of this command only
+    from api.serving import Door, Ways, serve_until_interrupted  # noqa: PLC0415 - of this command only
 
     extractor = here.extractor()
     from api.oidc import providers_of  # noqa: PLC0415 - likewise
@@ -87,8 +87,7 @@ def serve(  # noqa: PLR0913 - an option each
         metrics_port=metrics_port,
         metrics_host=metrics_host,
         log=log,
-        passwords=passwords,
-        providers=() if providers is None else tuple(providers_of(providers)),
+        ways=Ways(passwords, () if providers is None else tuple(providers_of(providers))),
     )
     serve_until_interrupted(here.instance(), extractor, door, here.output)
 

@@ -6,6 +6,7 @@ given an identifier, and the logs hold that and no more: no names, no content, n
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -17,14 +18,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import fixity
 from api.http import problems
 from api.http.caller import SessionOf
+from api.http.cases import case_routes
 from api.http.cooperation import cooperation_routes
+from api.http.custody import custody_routes
 from api.http.events import event_routes
 from api.http.evidence import evidence_routes
+from api.http.finding import finding_routes
 from api.http.happenings import Places
+from api.http.integrity import Conditional, ContentDigest
 from api.http.log import log_routes
+from api.http.packages import package_routes
 from api.http.peers import DELIVERIES, peer_routes
+from api.http.protection import protection_routes
+from api.http.records import Alive, Ready
+from api.http.registry import registry_routes
 from api.http.transfers import transfer_routes
-from api.http.uploads import OFFSET_TYPE, upload_routes
+from api.http.uploads import OFFSET_TYPE, UPLOADS, upload_routes
+from api.http.versions import version_routes
 from api.http.watching import Counts, Watch
 from api.http.webhooks import describe, webhook_routes
 from api.signin import SignIn
@@ -41,24 +51,62 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
 }
+TAGS = [
+    {"name": "evidence", "description": "Cases, items and their versions."},
+    {"name": "custody", "description": "Who holds an item, its events, proofs and acts."},
+    {"name": "access", "description": "Bytes leave by decision only, recorded first; packages."},
+    {"name": "verification", "description": "Is this what was registered?"},
+    {"name": "registry", "description": "States, authorities and officers, by two people."},
+    {"name": "requests", "description": "Requests for assistance."},
+    {"name": "grants", "description": "What is shared, under terms that both sides sign."},
+    {"name": "consents", "description": "Consents to onward sharing, purposes, of providers."},
+    {"name": "protection", "description": "Protective measures; they go with the item."},
+    {"name": "teams", "description": "Joint investigation teams."},
+    {"name": "finding", "description": "Hit or no hit, and blinded statements."},
+    {"name": "transfers", "description": "Items change hands in an act of two sides."},
+    {"name": "uploads", "description": "Resumable uploads (tus 1.0.0)."},
+    {"name": "log", "description": "The transparency log: public, and to be cached."},
+    {"name": "witness", "description": "Cosignatures for other logs (C2SP tlog-witness)."},
+    {"name": "webhooks", "description": "What an authority is told of, and where."},
+    {
+        "name": "sign-in",
+        "description": "Passkeys, sessions, enrolment, identity providers, tokens.",
+    },
+    {"name": "peers", "description": "What other instances ask and deliver, signed (RFC 9421)."},
+    {"name": "health", "description": "Whether it is alive and ready."},
+]
 DESCRIPTION = """Evidence and its chain of custody, shared between States under grants.
 
 Sign in, or send a personal access token. Errors are problem documents (RFC 9457) with stable codes.
-Lists go by cursor. Times are RFC 3339, UTC."""
+Lists go by cursor, and by `Link`. Times are RFC 3339, UTC. A body may come with `Content-Digest`
+(RFC 9530), and is refused if it is another. `Accept-Language` chooses the language of titles.
+
+What may not be known is not there: 404, in the same words as for what never was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How officers sign in, and what peers sign for: only where browsers see an origin."""
+
+    origin: str
+    signin: SignIn
+    routes: APIRouter
+    session_of: SessionOf
 
 
 def create_app(
     instance: Instance,
     uploading: Uploading,
     *,
-    session_of: SessionOf | None = None,
-    sign_in: APIRouter | None = None,
-    signin: SignIn | None = None,
-    origin: str | None = None,
+    entry: Entry | None = None,
+    witness: APIRouter | None = None,
     lifespan: Callable[[FastAPI], Any] | None = None,
     counts: Counts | None = None,
 ) -> FastAPI:
-    """The application of an instance. With an origin, peers can call it there."""
+    """The application of an instance.
+
+    With an `entry`, officers sign in there, and peers call; with `witness`, it cosigns others' logs.
+    """
 
     @asynccontextmanager
     async def nothing(_: FastAPI) -> AsyncIterator[None]:
@@ -71,23 +119,31 @@ def create_app(
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        openapi_tags=TAGS,
         lifespan=lifespan or nothing,
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.instance = instance
     app.state.uploading = uploading
-    app.state.session_of = session_of
-    app.state.signin = signin
+    app.state.session_of = None if entry is None else entry.session_of
+    app.state.signin = None if entry is None else entry.signin
     app.state.tokens_sign = instance.tokens_sign_for_officers
     app.state.chains = Chains()
     app.state.streams = Places()
     app.state.is_stopping = lambda: False  # a server says when, so that no stream holds it up
-    app.state.origin = origin
+    app.state.origin = None if entry is None else entry.origin
     problems.install(app)
     for routes in (
         log_routes(),
+        case_routes(),
         evidence_routes(),
+        version_routes(),
+        custody_routes(),
+        package_routes(),
+        registry_routes(),
         cooperation_routes(),
+        protection_routes(),
+        finding_routes(),
         transfer_routes(),
         upload_routes(),
         webhook_routes(),
@@ -96,32 +152,54 @@ def create_app(
     ):
         app.include_router(routes)
     describe(app)
-    if sign_in is not None:
-        app.include_router(sign_in)
-    if origin is not None:  # what peers sign names it
-        app.include_router(peer_routes())
+    if entry is not None:
+        app.include_router(entry.routes)
+        app.include_router(peer_routes())  # what peers sign names the origin
+    if witness is not None:
+        app.include_router(witness)
+    _described(app)
+    app.add_middleware(Conditional)
+    app.add_middleware(ContentDigest, is_streamed=_is_streamed, bytes_max=BODY_BYTES_MAX)
     app.add_middleware(Limits)
     app.add_middleware(Around)  # the last that is added is the outermost
     app.add_middleware(Watch, counts=counts or Counts())
     return app
 
 
+def _described(app: FastAPI) -> None:
+    """Let the description name the media type that problems have, with their model."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = made()
+            for path in document["paths"].values():
+                for operation in path.values():
+                    for response in operation["responses"].values():
+                        content = response.get("content", {})
+                        if problems.MEDIA_TYPE in content and "application/json" in content:
+                            content[problems.MEDIA_TYPE] = content.pop("application/json")
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents it
+
+
 def _health() -> APIRouter:
     routes = APIRouter(tags=["health"], responses=problems.problems())
 
     @routes.get("/health")
-    def health() -> dict[str, str]:
+    def health() -> Alive:
         """Whether the process answers."""
-        return {"status": "alive"}
+        return Alive(status="alive")
 
     @routes.get("/ready")
-    def ready(request: Request) -> dict[str, str]:
+    def ready(request: Request) -> Ready:
         """Whether catalog, store and log answer, and what the fixity cycle found."""
         instance: Instance = request.app.state.instance
         with instance.catalog.read() as reader:
             reader.ledger.head()
         next(instance.objects.names(), None)
-        return {"status": "ready", "fixity": fixity.word(fixity.stands(instance))}
+        return Ready(status="ready", fixity=fixity.word(fixity.stands(instance)))
 
     return routes
 
@@ -181,8 +259,7 @@ class Limits:
             )
             return
         headers = dict(scope["headers"])
-        is_delivery = scope["path"] == DELIVERIES and scope["method"] == "POST"
-        if is_delivery or headers.get(b"content-type", b"").decode("latin-1") == OFFSET_TYPE:
+        if _is_streamed(scope):
             await self._app(scope, receive, send)
             return
         stated = headers.get(b"content-length", b"0")
@@ -192,6 +269,14 @@ class Limits:
             )
             return
         await self._app(scope, _Counted(receive), send)
+
+
+def _is_streamed(scope: Scope) -> bool:
+    """Whether a body may be of any size: the route takes it in as it comes, and checks its digest."""
+    if scope["path"] == DELIVERIES:
+        return bool(scope["method"] == "POST")
+    kind = dict(scope["headers"]).get(b"content-type", b"")
+    return bool(scope["path"].startswith(UPLOADS)) and kind.decode("latin-1") == OFFSET_TYPE
 
 
 class _Counted:

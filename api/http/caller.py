@@ -6,6 +6,7 @@ made with. A change by a session must come from the application's own pages.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -52,9 +53,9 @@ class SessionLike(Protocol):
 SessionOf = Callable[[Request], SessionLike | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Caller:
-    """An officer who calls."""
+    """An officer who calls: one for each request, with one desk."""
 
     instance: Instance
     officer: PersonCode
@@ -65,7 +66,7 @@ class Caller:
     signin: SignIn | None = None
     tokens_sign: bool = False  # whether a token may do what officers must sign by hand
 
-    @property
+    @cached_property
     def desk(self) -> Desk:
         """The officer's desk.
 
@@ -232,6 +233,7 @@ Granter = Annotated[Caller, Depends(needs("grant"))]
 Registrar = Annotated[Caller, Depends(needs("registry"))]
 Transferrer = Annotated[Caller, Depends(needs("transfer"))]
 Accessor = Annotated[Caller, Depends(needs("access"))]
+Handler = Annotated[Caller, Depends(needs("custody"))]
 Uploader = Annotated[Caller, Depends(needs("upload"))]
 PeerCaller = Annotated[Peer, Depends(peer)]
 DeliveringPeer = Annotated[Peer, Depends(delivering_peer)]

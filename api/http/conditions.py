@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from api.http.caller import Caller
 from evidence_store.errors import ConflictError, EvidenceError, NotFoundError
-from evidence_store.identifiers import DossierId
+from evidence_store.identifiers import Subject
 
 CREATED = 201
 ETAG_CHARACTERS = 32
@@ -56,16 +56,21 @@ class OtherRequestError(EvidenceError):
 
 
 def once(
-    caller: Caller, key: str | None, what: str, body: BaseModel, act: Callable[[], Record]
+    caller: Caller,
+    key: str | None,
+    what: str,
+    body: BaseModel,
+    act: Callable[[], Record],
+    at: str = "",
 ) -> Response:
-    """What `act` creates, done once for a key.
+    """What `act` creates, done once for a key. It is to be found `at`, filled in from the record.
 
     Raises:
         OtherRequestError: if the key was used for another request.
         ConflictError: if the same request is being done just now.
     """
     if key is None:
-        return JSONResponse(act(), CREATED)
+        return _created(act(), CREATED, at)
     doors, officer = caller.instance.doors, caller.officer
     fingerprint = hashlib.sha256(f"{what}\n{body.model_dump_json()}".encode()).digest()
     found = doors.begin_answer(officer, key, fingerprint, caller.instance.clock.now())
@@ -74,18 +79,41 @@ def once(
             raise OtherRequestError("Idempotency-Key: it was used for another request")
         if found.status is None or found.body is None:
             raise ConflictError("Idempotency-Key: the same request is being done; ask again")
-        return JSONResponse(json.loads(found.body), found.status)
+        return _created(json.loads(found.body), found.status, at)
     try:
         record = act()
     except BaseException:
         doors.drop_answer(officer, key)
         raise
     doors.keep_answer(officer, key, CREATED, json.dumps(record))
-    return JSONResponse(record, CREATED)
+    return _created(record, CREATED, at)
 
 
-def etag_of(caller: Caller, dossier: DossierId) -> str:
-    """The strong validator of a dossier: what its last step commits to.
+def _created(record: Record, status: int, at: str) -> Response:
+    location = at.format(**record)
+    return JSONResponse(record, status, {"Location": location} if location else None)
+
+
+def creates(operation: str, parameter: str, member: str, at: str) -> dict[int | str, Any]:
+    """What a 201 declares: where the thing is, and which operation shows it."""
+    return {
+        201: {
+            "description": "Made, and recorded.",
+            "headers": {
+                "Location": {"description": f"As in {at}.", "schema": {"type": "string"}},
+            },
+            "links": {
+                operation: {
+                    "operationId": operation,
+                    "parameters": {parameter: f"$response.body#/{member}"},
+                }
+            },
+        }
+    }
+
+
+def etag_of(caller: Caller, dossier: Subject) -> str:
+    """The strong validator of an item or a dossier: what its last event commits to.
 
     Raises:
         NotFoundError: if there is none.
@@ -97,7 +125,7 @@ def etag_of(caller: Caller, dossier: DossierId) -> str:
     return f'"{link.head.hex()[:ETAG_CHARACTERS]}"'
 
 
-def insist_unchanged(caller: Caller, dossier: DossierId, if_match: str | None) -> None:
+def insist_unchanged(caller: Caller, dossier: Subject, if_match: str | None) -> None:
     """Insist that a change is of the version that there is.
 
     Raises:

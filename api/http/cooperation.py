@@ -1,24 +1,47 @@
-"""The registry, requests, grants and consents over HTTP: the same steps as on the command line."""
+"""Requests, grants and consents over HTTP: the same steps as on the command line."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from api import cooperation, ledger
-from api.http.caller import Caller, Granter, Reader, Registrar, Requester
-from api.http.conditions import KeyHeader, MatchHeader, etag_of, insist_unchanged, once
-from api.http.evidence import After, Limit
+from api import cooperation
+from api.http.caller import Caller, Granter, Reader, Requester
+from api.http.conditions import (
+    KeyHeader,
+    MatchHeader,
+    creates,
+    etag_of,
+    insist_unchanged,
+    once,
+)
+from api.http.knowing import (
+    dossiers_sided,
+    grant_sided,
+    hidden,
+    insist_at_work,
+    is_at_work,
+    request_sided,
+)
+from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
+from api.http.records import (
+    ConsentView,
+    DossierPage,
+    GrantView,
+    KindPage,
+    RequestView,
+)
+from api.http.settling import settled
 from api.http.signing import StepAnswer, StepToSign, answered, asked, insist_may_do_without
-from api.views import consent_row, entry_row, grant_row, kind_row, request_row
+from api.views import consent_row, dossier_row, grant_row, kind_row, request_row
 from evidence_store.canonical import canonical
 from evidence_store.cooperation.kind import kinds
-from evidence_store.cooperation.registry import Channel, EntryKind, document_of, entry_of
+from evidence_store.cooperation.registry import Channel
 from evidence_store.cooperation.request import RefusalGround
 from evidence_store.desk import Desk
-from evidence_store.dossiers import Chains
+from evidence_store.errors import OutOfOrderError
 from evidence_store.granting import (
     accept_grant,
     answer_consent,
@@ -35,7 +58,6 @@ from evidence_store.granting import (
 from evidence_store.granting import step as grant_step
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern
 from evidence_store.moment import Moment
-from evidence_store.registering import approve, entries, propose, reject
 from evidence_store.requesting import (
     advance,
     amend,
@@ -44,7 +66,6 @@ from evidence_store.requesting import (
     execute,
     postpone,
     refuse,
-    request,
     sign,
     step,
     transmit,
@@ -58,25 +79,8 @@ Short = Annotated[str, Field(min_length=1, max_length=128)]
 RequestPath = Annotated[str, Path(examples=["SI-REQ-000001"], max_length=32)]
 GrantPath = Annotated[str, Path(examples=["SI-GRT-000001"], max_length=32)]
 ConsentPath = Annotated[str, Path(examples=["SI-CNS-000001"], max_length=32)]
-ChangePath = Annotated[str, Path(examples=["SI-REG-000002"], max_length=32)]
 GRANT_BY_HAND = frozenset({"offered", "accepted"})  # both sides sign the terms
 Record = dict[str, Any]
-
-
-class Entry(BaseModel):
-    """A registry entry, whole; of an officer without a code, one is given."""
-
-    entry: Record = Field(
-        examples=[
-            {"entry": "state", "code": "XB", "name": "Bravo", "kind": "state", "languages": ["en"]}
-        ]
-    )
-
-
-class Reason(BaseModel):
-    """Why."""
-
-    reason: Text
 
 
 class Draft(BaseModel):
@@ -139,8 +143,7 @@ class ConsentAnswer(BaseModel):
 
 def cooperation_routes() -> APIRouter:
     """The routes, under `/v1`."""
-    routes = APIRouter(prefix="/v1", responses=problems(409, 412, 428))
-    _registry(routes)
+    routes = APIRouter(prefix="/v1", responses=problems(304, 409, 412, 428))
     _requests(routes)
     _grants(routes)
     _grant_steps(routes)
@@ -148,75 +151,45 @@ def cooperation_routes() -> APIRouter:
     return routes
 
 
-def _registry(routes: APIRouter) -> None:
-    @routes.get("/registry/{kind}", tags=["registry"])
-    def list_entries(
-        caller: Reader, kind: EntryKind, after: After = None, limit: Limit = 50
-    ) -> Record:
-        """The registry's entries of a kind, by key."""
-        with caller.instance.catalog.read() as reader:
-            found, cursor = entries(reader, Chains(), kind, after=after, limit=limit)
-        return {"entries": [dict(entry_row(each)) for each in found], "next_cursor": cursor}
-
-    @routes.post("/registry", tags=["registry"], status_code=201)
-    def propose_entry(caller: Registrar, body: Entry, key: KeyHeader = None) -> Response:
-        """Propose an entry. It counts when another officer of the registry has approved it."""
-
-        def made() -> Record:
-            desk = caller.desk
-            entry = entry_of(body.entry)
-            change = propose(desk.catalog, desk.recorder, desk.chains, desk.officer, entry)
-            return _settled(caller, {"change": str(change), "state": "proposed"})
-
-        return once(caller, key, "registry", body, made)
-
-    @routes.post("/registry/changes/{change}/approval", tags=["registry"])
-    def approve_change(caller: Registrar, change: ChangePath) -> Record:
-        """Approve a change that another officer proposed."""
-        desk = caller.desk
-        dossier = DossierId.parse(change, DossierKind.REGISTRY)
-        made = approve(desk.catalog, desk.recorder, desk.chains, desk.officer, dossier)
-        cooperation.give_keys(caller.instance, made)
-        return _settled(caller, {"change": change, "entries": [document_of(each) for each in made]})
-
-    @routes.post("/registry/changes/{change}/rejection", tags=["registry"])
-    def reject_change(caller: Registrar, change: ChangePath, body: Reason) -> Record:
-        """Reject a change, or withdraw one's own."""
-        desk = caller.desk
-        dossier = DossierId.parse(change, DossierKind.REGISTRY)
-        reject(desk.catalog, desk.recorder, desk.chains, desk.officer, dossier, body.reason)
-        return _settled(caller, {"change": change, "state": "rejected"})
-
-
 def _requests(routes: APIRouter) -> None:
-    @routes.get("/request-kinds", tags=["requests"])
-    def list_request_kinds(caller: Reader) -> list[Record]:
+    @routes.get("/request-kinds", tags=["requests"], response_model=KindPage)
+    def list_request_kinds(caller: Reader) -> Record:
         """The fourteen kinds of assistance, each with its fields, papers, steps and rules."""
         del caller
-        return [dict(kind_row(each)) for each in kinds().values()]
+        return {"kinds": [dict(kind_row(each)) for each in kinds().values()], "next_cursor": None}
 
-    @routes.get("/requests", tags=["requests"])
+    @routes.get("/requests", tags=["requests"], response_model=DossierPage)
     def list_requests(
+        request: Request,
         caller: Reader,
+        response: Response,
         received: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
         after: After = None,
         limit: Limit = 50,
     ) -> Record:
         """The requests of the officer's authority: those made, or those received."""
-        return _dossiers(caller, DossierKind.REQUEST, after, limit, received=received)
+        found = _dossiers(caller, DossierKind.REQUEST, after, limit, received=received)
+        link_next(request, response, found["next_cursor"])
+        return found
 
-    @routes.post("/requests", tags=["requests"], status_code=201)
+    @routes.post(
+        "/requests",
+        tags=["requests"],
+        status_code=201,
+        response_model=RequestView,
+        responses=creates("get_request", "identifier", "request", "/v1/requests/XB-REQ-000001"),
+    )
     def draft_request(caller: Requester, body: Draft, key: KeyHeader = None) -> Response:
         """Draft a request; what is missing before it may be sent is listed."""
 
         def made() -> Record:
             canonical(body.document)
             dossier = draft(caller.desk, AuthorityId(body.to), body.document)
-            return _settled(caller, _request(caller, dossier))
+            return settled(caller, _request(caller, dossier))
 
-        return once(caller, key, "requests", body, made)
+        return once(caller, key, "requests", body, made, "/v1/requests/{request}")
 
-    @routes.get("/requests/{identifier}", tags=["requests"])
+    @routes.get("/requests/{identifier}", tags=["requests"], response_model=RequestView)
     def get_request(caller: Reader, identifier: RequestPath, response: Response) -> Record:
         """A request, for one of its two sides."""
         dossier = DossierId.parse(identifier, DossierKind.REQUEST)
@@ -224,7 +197,7 @@ def _requests(routes: APIRouter) -> None:
         response.headers["ETag"] = etag_of(caller, dossier)
         return found
 
-    @routes.put("/requests/{identifier}/document", tags=["requests"])
+    @routes.put("/requests/{identifier}/document", tags=["requests"], response_model=RequestView)
     def amend_request(
         caller: Requester, identifier: RequestPath, body: Document, if_match: MatchHeader = None
     ) -> Record:
@@ -234,9 +207,9 @@ def _requests(routes: APIRouter) -> None:
         _request(caller, dossier)
         insist_unchanged(caller, dossier, if_match)
         amend(caller.desk, dossier, body.document)
-        return _settled(caller, _request(caller, dossier))
+        return settled(caller, _request(caller, dossier))
 
-    @routes.post("/requests/{identifier}/steps", tags=["requests"])
+    @routes.post("/requests/{identifier}/steps", tags=["requests"], response_model=RequestView)
     def take_request_step(
         caller: Requester, identifier: RequestPath, body: RequestStep, if_match: MatchHeader = None
     ) -> Record:
@@ -245,7 +218,7 @@ def _requests(routes: APIRouter) -> None:
         _request(caller, dossier)
         insist_unchanged(caller, dossier, if_match)
         _take_request_step(caller, dossier, body)
-        return _settled(caller, _request(caller, dossier))
+        return settled(caller, _request(caller, dossier))
 
 
 def _take_request_step(caller: Caller, dossier: DossierId, body: RequestStep) -> None:
@@ -272,17 +245,27 @@ def _take_request_step(caller: Caller, dossier: DossierId, body: RequestStep) ->
 
 
 def _grants(routes: APIRouter) -> None:
-    @routes.get("/grants", tags=["grants"])
+    @routes.get("/grants", tags=["grants"], response_model=DossierPage)
     def list_grants(
+        request: Request,
         caller: Reader,
+        response: Response,
         received: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
         after: After = None,
         limit: Limit = 50,
     ) -> Record:
         """The grants of the officer's authority: those given, or those received."""
-        return _dossiers(caller, DossierKind.GRANT, after, limit, received=received)
+        found = _dossiers(caller, DossierKind.GRANT, after, limit, received=received)
+        link_next(request, response, found["next_cursor"])
+        return found
 
-    @routes.post("/grants", tags=["grants"], status_code=201)
+    @routes.post(
+        "/grants",
+        tags=["grants"],
+        status_code=201,
+        response_model=GrantView,
+        responses=creates("get_grant", "identifier", "grant", "/v1/grants/SI-GRT-000001"),
+    )
     def propose_terms(caller: Granter, body: Document, key: KeyHeader = None) -> Response:
         """Propose a grant, with its terms as a document. Another officer offers it."""
 
@@ -291,11 +274,11 @@ def _grants(routes: APIRouter) -> None:
             canonical(body.document)
             terms = cooperation.terms_for(body.document, desk.authority, desk.chains)
             dossier = propose_grant(desk, terms, cooperation.refused_in(body.document))
-            return _settled(caller, _grant(caller, dossier))
+            return settled(caller, _grant(caller, dossier))
 
-        return once(caller, key, "grants", body, made)
+        return once(caller, key, "grants", body, made, "/v1/grants/{grant}")
 
-    @routes.get("/grants/{identifier}", tags=["grants"])
+    @routes.get("/grants/{identifier}", tags=["grants"], response_model=GrantView)
     def get_grant(caller: Reader, identifier: GrantPath, response: Response) -> Record:
         """A grant, for one of its two sides."""
         dossier = DossierId.parse(identifier, DossierKind.GRANT)
@@ -305,7 +288,7 @@ def _grants(routes: APIRouter) -> None:
 
 
 def _grant_steps(routes: APIRouter) -> None:
-    @routes.post("/grants/{identifier}/steps", tags=["grants"])
+    @routes.post("/grants/{identifier}/steps", tags=["grants"], response_model=GrantView)
     def take_grant_step(
         caller: Granter, identifier: GrantPath, body: GrantStep, if_match: MatchHeader = None
     ) -> Record:
@@ -316,7 +299,7 @@ def _grant_steps(routes: APIRouter) -> None:
         if body.act in GRANT_BY_HAND:
             insist_may_do_without(caller)
         _take_grant_step(caller.desk, dossier, body)
-        return _settled(caller, _grant(caller, dossier))
+        return settled(caller, _grant(caller, dossier))
 
     @routes.post("/grants/{identifier}/steps/signing", tags=["grants"])
     def prepare_grant_step(
@@ -328,7 +311,7 @@ def _grant_steps(routes: APIRouter) -> None:
         insist_unchanged(caller, dossier, if_match)
         return asked(caller, str(dossier), body, lambda desk: _take_grant_step(desk, dossier, body))
 
-    @routes.post("/grants/{identifier}/steps/signed", tags=["grants"])
+    @routes.post("/grants/{identifier}/steps/signed", tags=["grants"], response_model=GrantView)
     def sign_grant_step(caller: Granter, identifier: GrantPath, body: StepAnswer) -> Record:
         """Take the step that was prepared, with the passkey's answer."""
         dossier = DossierId.parse(identifier, DossierKind.GRANT)
@@ -340,7 +323,7 @@ def _grant_steps(routes: APIRouter) -> None:
             GrantStep,
             lambda desk, step: _take_grant_step(desk, dossier, step),
         )
-        return _settled(caller, _grant(caller, dossier))
+        return settled(caller, _grant(caller, dossier))
 
 
 def _take_grant_step(desk: Desk, dossier: DossierId, body: GrantStep) -> None:
@@ -353,14 +336,45 @@ def _take_grant_step(desk: Desk, dossier: DossierId, body: GrantStep) -> None:
             give_assurance(desk, dossier, body.assurance, body.charges)
         case "charge_notified" if body.charge and body.offence:
             notify_charge(desk, dossier, body.charge, body.offence)
+        case "expired":
+            _insist_over(desk, dossier)
+            grant_step(desk, dossier, "expired")
         case "declared":
             declare(desk, dossier, body.declaration or "", body.reason or "")
         case act:
             grant_step(desk, dossier, act, {}, body.reason)
 
 
+def _insist_over(desk: Desk, dossier: DossierId) -> None:
+    """Insist that the grant's time is over: nobody ends it earlier in its own name."""
+    with desk.catalog.read() as reader:
+        last = grant(reader, desk.chains, dossier, desk.authority).terms.valid_until.earliest
+    if last is not None and last > desk.now:
+        raise OutOfOrderError("grant: it is valid still; it can be suspended or revoked")
+
+
 def _consents(routes: APIRouter) -> None:
-    @routes.post("/consents", tags=["consents"], status_code=201)
+    @routes.get("/consents", tags=["consents"], response_model=DossierPage)
+    def list_consents(
+        request: Request,
+        caller: Reader,
+        response: Response,
+        received: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
+        after: After = None,
+        limit: Limit = 50,
+    ) -> Record:
+        """The consents that the officer's authority asked for, or those that it is asked."""
+        found = _dossiers(caller, DossierKind.CONSENT, after, limit, received=received)
+        link_next(request, response, found["next_cursor"])
+        return found
+
+    @routes.post(
+        "/consents",
+        tags=["consents"],
+        status_code=201,
+        response_model=ConsentView,
+        responses=creates("get_consent", "identifier", "consent", "/v1/consents/SI-CNS-000001"),
+    )
     def ask_for_consent(caller: Granter, body: ConsentAsked, key: KeyHeader = None) -> Response:
         """Ask for a consent: to onward sharing, to another purpose, of a provider."""
 
@@ -374,21 +388,25 @@ def _consents(routes: APIRouter) -> None:
                 purposes=[purpose(each) for each in body.purposes],
                 items=[Ern.parse(each) for each in body.items],
             )
-            return _settled(caller, _consent(caller, dossier))
+            return settled(caller, _consent(caller, dossier))
 
-        return once(caller, key, "consents", body, made)
+        return once(caller, key, "consents", body, made, "/v1/consents/{consent}")
 
-    @routes.get("/consents/{identifier}", tags=["consents"])
-    def get_consent(caller: Reader, identifier: ConsentPath) -> Record:
+    @routes.get("/consents/{identifier}", tags=["consents"], response_model=ConsentView)
+    def get_consent(caller: Reader, identifier: ConsentPath, response: Response) -> Record:
         """A consent, for one of its two sides."""
-        return _consent(caller, DossierId.parse(identifier, DossierKind.CONSENT))
+        dossier = DossierId.parse(identifier, DossierKind.CONSENT)
+        found = _consent(caller, dossier)
+        response.headers["ETag"] = etag_of(caller, dossier)
+        return found
 
-    @routes.post("/consents/{identifier}/answer", tags=["consents"])
+    @routes.post("/consents/{identifier}/answer", tags=["consents"], response_model=ConsentView)
     def answer(caller: Granter, identifier: ConsentPath, body: ConsentAnswer) -> Record:
         """Give, refuse, withdraw or drop a consent."""
         dossier = DossierId.parse(identifier, DossierKind.CONSENT)
+        _consent(caller, dossier)
         answer_consent(caller.desk, dossier, body.act, body.reason)
-        return _settled(caller, _consent(caller, dossier))
+        return settled(caller, _consent(caller, dossier))
 
 
 def _dossiers(
@@ -396,30 +414,17 @@ def _dossiers(
 ) -> Record:
     desk = caller.desk
     with caller.instance.catalog.read() as reader:
-        page = reader.dossiers.dossiers(
-            kind,
-            owner=None if received else desk.authority,
-            counterpart=desk.authority if received else None,
-            after=after,
-            limit=limit,
-        )
-    rows = [
-        {
-            "id": str(each.id),
-            "state": each.state,
-            "from": each.owner.value,
-            "to": None if each.counterpart is None else each.counterpart.value,
-            "changed_at": each.changed_at.isoformat(),
-        }
-        for each in page.entries
-    ]
-    return {"entries": rows, "next_cursor": page.after}
+        if not is_at_work(reader, caller):
+            return {"entries": [], "next_cursor": None}
+        page = dossiers_sided(reader, kind, desk.authority, after, limit, received=received)
+    return {"entries": [dossier_row(each) for each in page.entries], "next_cursor": page.after}
 
 
 def _request(caller: Caller, dossier: DossierId) -> Record:
     desk = caller.desk
-    with caller.instance.catalog.read() as reader:
-        found = request(reader, desk.chains, dossier, desk.authority).at(desk.now)
+    with caller.instance.catalog.read() as reader, hidden(dossier):
+        insist_at_work(reader, caller)
+        found = request_sided(reader, desk.chains, dossier, desk.authority).at(desk.now)
         missing = (
             what_is_missing(reader, desk.chains, found, desk.now, Channel.ELECTRONIC.value)
             if found.state in {"draft", "signed"}
@@ -430,8 +435,9 @@ def _request(caller: Caller, dossier: DossierId) -> Record:
 
 def _grant(caller: Caller, dossier: DossierId) -> Record:
     desk = caller.desk
-    with caller.instance.catalog.read() as reader:
-        found = grant(reader, desk.chains, dossier, desk.authority)
+    with caller.instance.catalog.read() as reader, hidden(dossier):
+        insist_at_work(reader, caller)
+        found = grant_sided(reader, desk.chains, dossier, desk.authority)
         ours = found.state == "under_review" and desk.authority == found.terms.grantor
         missing = review(reader, desk.chains, desk, found) if ours else []
     return {**grant_row(dossier, found), "missing": missing}
@@ -439,10 +445,6 @@ def _grant(caller: Caller, dossier: DossierId) -> Record:
 
 def _consent(caller: Caller, dossier: DossierId) -> Record:
     desk = caller.desk
-    with caller.instance.catalog.read() as reader:
+    with caller.instance.catalog.read() as reader, hidden(dossier):
+        insist_at_work(reader, caller)
         return dict(consent_row(dossier, consent(reader, desk.chains, dossier, desk.authority)))
-
-
-def _settled(caller: Caller, record: Record) -> Record:
-    waits = ledger.settle(caller.instance)
-    return {**record, "receipt": "sealed"} if waits is None else {**record, "waits_for": waits}

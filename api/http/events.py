@@ -7,14 +7,13 @@ from fastapi.responses import Response, StreamingResponse
 
 from api.http.caller import Caller, Reader, Uploader
 from api.http.happenings import RESPONSES, LastEvent, Stands, stream
+from api.http.knowing import hidden, insist_at_work, request_sided, transfer_sided
 from api.http.problems import problems
 from api.http.uploads import UploadPath, upload_record
 from api.uploading import Uploading
 from evidence_store.custody.transfer import TransferId
 from evidence_store.doors import UploadState
-from evidence_store.errors import NotFoundError
 from evidence_store.identifiers import DossierId, DossierKind
-from evidence_store.requesting import request as request_of
 from evidence_store.transferring import standing
 
 OVER = frozenset({UploadState.DONE, UploadState.FAILED, UploadState.ENDED})
@@ -65,12 +64,9 @@ def _upload(uploading: Uploading, caller: Caller, identifier: str) -> Stands:
 
 
 def _transfer(caller: Caller, transfer: TransferId) -> Stands:
-    with caller.instance.catalog.read() as reader:
-        offer = reader.ledger.transfer(transfer)
-        if caller.desk.authority not in {offer.sender, offer.receiver}:
-            raise NotFoundError(
-                f"there is no transfer {transfer}; `evidence transfer list` shows them"
-            )
+    with caller.instance.catalog.read() as reader, hidden(transfer):
+        insist_at_work(reader, caller)
+        transfer_sided(reader, transfer, caller.desk.authority)
         found = standing(reader, transfer)
     record = {
         "transfer": str(transfer),
@@ -85,7 +81,7 @@ def _transfer(caller: Caller, transfer: TransferId) -> Stands:
 
 def _request(caller: Caller, dossier: DossierId) -> Stands:
     desk = caller.desk
-    with caller.instance.catalog.read() as reader:
-        found = request_of(reader, desk.chains, dossier, desk.authority)
-    state = found.at(desk.now).state
+    with caller.instance.catalog.read() as reader, hidden(dossier):
+        insist_at_work(reader, caller)
+        state = request_sided(reader, desk.chains, dossier, desk.authority).at(desk.now).state
     return Stands({"request": str(dossier), "state": state}, state in REQUESTS_OVER)

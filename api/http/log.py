@@ -10,21 +10,26 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from api import ledger
+from api.http.integrity import etag_of_bytes
 from api.http.problems import problems
+from api.http.records import LogKeys
 from api.wiring import Instance, found_log
 from evidence_store.errors import MalformedError, NotFoundError
 from evidence_store.sequencing import proof_of
 
 FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+FOR_A_WHILE = {"Cache-Control": "public, max-age=86400, immutable"}
+RARELY = {"Cache-Control": "public, max-age=300"}
 SHORTLY = {"Cache-Control": "public, max-age=5"}
 _TILE = re.compile(
     r"(entries|[0-9]|[1-5][0-9]|6[0-3])(/x\d{3}){0,5}/\d{3}(\.p/([1-9][0-9]?|1\d\d|2[0-4]\d|25[0-5]))?"
 )
 PLACE_MAX = 2**62
-PUBLIC = problems()
+PUBLIC = problems(304)
+PARTIAL = ".p/"
 
 
-def log_routes() -> APIRouter:  # noqa: C901 - four routes
+def log_routes() -> APIRouter:  # noqa: C901 - five routes
     """The routes, under `/v1/log`."""
     routes = APIRouter(prefix="/v1/log", tags=["log"], responses=PUBLIC)
 
@@ -34,7 +39,7 @@ def log_routes() -> APIRouter:  # noqa: C901 - four routes
         note = _instance(request).tiles.checkpoint()
         if note is None:
             raise NotFoundError("log: nothing is sealed yet")
-        return PlainTextResponse(note, headers=SHORTLY)
+        return PlainTextResponse(note, headers={**SHORTLY, "ETag": etag_of_bytes(note)})
 
     @routes.get("/tile/{path:path}", response_class=Response)
     def tile(
@@ -44,18 +49,33 @@ def log_routes() -> APIRouter:  # noqa: C901 - four routes
         if _TILE.fullmatch(path) is None:
             raise NotFoundError("log: there is no such tile")
         content = _instance(request).tiles.read(f"tile/{path}")
-        return Response(content, headers=FOR_EVER, media_type="application/octet-stream")
+        # A part of a tile never changes either, but nobody needs it once the tile is full.
+        cached = FOR_A_WHILE if PARTIAL in path else FOR_EVER
+        headers = {**cached, "ETag": etag_of_bytes(content)}
+        return Response(content, headers=headers, media_type="application/octet-stream")
 
     @routes.get("/keys")
-    def keys(request: Request) -> dict[str, object]:
+    def keys(request: Request, response: Response) -> LogKeys:
         """The log's origin and verifier keys, and the policy under which it is sealed."""
         instance = _instance(request)
         log = found_log(instance.catalog, instance.signing)
-        return {
-            "origin": log.origin,
-            "vkeys": [str(each) for each in log.vkeys],
-            "policy": str(ledger.policy(instance.home, log)),
-        }
+        found = LogKeys(
+            origin=log.origin,
+            vkeys=[str(each) for each in log.vkeys],
+            policy=str(ledger.policy(instance.home, log)),
+        )
+        response.headers.update(RARELY)
+        response.headers["ETag"] = etag_of_bytes(found.model_dump_json().encode())
+        return found
+
+    @routes.get("/policy", response_class=PlainTextResponse)
+    def policy(request: Request) -> Response:
+        """The policy under which the log is sealed: its keys, witnesses and quorum (tlog-policy)."""
+        instance = _instance(request)
+        log = found_log(instance.catalog, instance.signing)
+        text = str(ledger.policy(instance.home, log))
+        headers = {**RARELY, "ETag": etag_of_bytes(text.encode())}
+        return PlainTextResponse(text, headers=headers)
 
     @routes.get("/proofs/{index}", response_class=PlainTextResponse)
     def proof(
@@ -70,7 +90,9 @@ def log_routes() -> APIRouter:  # noqa: C901 - four routes
             found = proof_of(reader.ledger, instance.tiles, index)
         if found is None:
             raise NotFoundError("log: the entry is not sealed yet; ask again")
-        return PlainTextResponse(str(found), headers=SHORTLY)
+        text = str(found)
+        headers = {**SHORTLY, "ETag": etag_of_bytes(text.encode())}
+        return PlainTextResponse(text, headers=headers)
 
     return routes
 

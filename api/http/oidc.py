@@ -5,11 +5,12 @@ provider, so what guards it is the ticket in a cookie that only the browser has 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from api.http.records import Me
 from api.oidc import REFUSED, Client, Fetch, Provider, Ticket, identity_digest
 from api.signin import PROVIDER_LIFE, SignIn
 from evidence_store.accounts import Session
@@ -19,7 +20,7 @@ from evidence_store.ports import Clock
 SECURE_TICKET, PLAIN_TICKET = "__Host-ticket", "ticket"
 Name = Annotated[str, Path(max_length=64, examples=["bravo"])]
 Parameter = Annotated[str, Query(max_length=4096)]
-Entered = Callable[[Request, Response, Session, str], Any]
+Entered = Callable[[Request, Response, Session, str], Me]
 
 
 class ProviderView(BaseModel):
@@ -120,7 +121,7 @@ def add_providers(
         state: Parameter = "",
         code: Parameter = "",
         iss: Annotated[str | None, Query(max_length=1024)] = None,
-    ) -> Any:  # noqa: ANN401 - as `entered`
+    ) -> Me:
         """Come back: signed in, if all of it holds and somebody is bound to the subject."""
         client = federation.client(name)
         enrolment = signin.take_provider(name, state, ticket := request.cookies.get(cookie, ""))

@@ -15,14 +15,22 @@ from starlette.requests import ClientDisconnect
 
 from api.delivering import Arriving, Sender, delivery_row, keep, named
 from api.http.caller import DeliveringPeer, PeerCaller
-from api.http.evidence import After, Limit
+from api.http.knowing import dossiers_sided, grant_sided, transfer_sided
+from api.http.paging import After, Limit
 from api.http.problems import problems
+from api.http.records import (
+    AccessPage,
+    DeliveryView,
+    DossierPage,
+    GrantView,
+    PeerView,
+    TransferView,
+)
 from api.http.transfers import standing_row
-from api.views import access_row, grant_row
+from api.views import access_row, dossier_row, grant_row
 from evidence_store.accessing import accesses_of_provider
 from evidence_store.custody.transfer import TransferId
 from evidence_store.errors import MalformedError, NotFoundError
-from evidence_store.granting import grant
 from evidence_store.identifiers import DossierId, DossierKind, Ern
 from evidence_store.transferring import standing
 
@@ -37,12 +45,12 @@ def peer_routes() -> APIRouter:
     """The routes, under `/v1/peer`."""
     routes = APIRouter(prefix="/v1/peer", tags=["peers"], responses=problems())
 
-    @routes.get("")
+    @routes.get("", response_model=PeerView)
     def who_is_this_peer(peer: PeerCaller) -> Record:
         """Which authority, by which key: to see that keys and clocks agree."""
         return {"authority": peer.authority.value, "key": str(peer.kid)}
 
-    @routes.get("/accesses")
+    @routes.get("/accesses", response_model=AccessPage)
     def list_accesses_of_provider(
         peer: PeerCaller,
         item: Annotated[str | None, Query(max_length=64)] = None,
@@ -63,7 +71,7 @@ def peer_routes() -> APIRouter:
             )
         return {"accesses": [dict(access_row(each)) for each in found], "next_cursor": cursor}
 
-    @routes.get("/grants")
+    @routes.get("/grants", response_model=DossierPage)
     def list_grants_of_peer(
         peer: PeerCaller,
         received: Annotated[bool, Query()] = False,  # noqa: FBT002 - a query parameter
@@ -72,20 +80,12 @@ def peer_routes() -> APIRouter:
     ) -> Record:
         """The grants that the authority gave, or received."""
         with peer.instance.catalog.read() as reader:
-            page = reader.dossiers.dossiers(
-                DossierKind.GRANT,
-                owner=None if received else peer.authority,
-                counterpart=peer.authority if received else None,
-                after=after,
-                limit=limit,
+            page = dossiers_sided(
+                reader, DossierKind.GRANT, peer.authority, after, limit, received=received
             )
-        rows = [
-            {"id": str(each.id), "state": each.state, "changed_at": each.changed_at.isoformat()}
-            for each in page.entries
-        ]
-        return {"entries": rows, "next_cursor": page.after}
+        return {"entries": [dossier_row(each) for each in page.entries], "next_cursor": page.after}
 
-    @routes.get("/grants/{identifier}")
+    @routes.get("/grants/{identifier}", response_model=GrantView)
     def get_grant_of_peer(
         peer: PeerCaller,
         identifier: Annotated[str, Path(examples=["SI-GRT-000001"], max_length=32)],
@@ -93,9 +93,10 @@ def peer_routes() -> APIRouter:
         """A grant that the authority is a side of."""
         dossier = DossierId.parse(identifier, DossierKind.GRANT)
         with peer.instance.catalog.read() as reader:
-            return dict(grant_row(dossier, grant(reader, peer.chains, dossier, peer.authority)))
+            found = grant_sided(reader, peer.chains, dossier, peer.authority)
+        return {**grant_row(dossier, found), "missing": []}
 
-    @routes.get("/transfers/{identifier}")
+    @routes.get("/transfers/{identifier}", response_model=TransferView)
     def get_transfer_of_peer(
         peer: PeerCaller,
         identifier: Annotated[str, Path(examples=["SI-TRF-000012"], max_length=32)],
@@ -103,12 +104,7 @@ def peer_routes() -> APIRouter:
         """Where a transfer stands that the authority is a side of."""
         transfer = TransferId.parse(identifier)
         with peer.instance.catalog.read() as reader:
-            offer = reader.ledger.transfer(transfer)
-            if peer.authority not in {offer.sender, offer.receiver}:
-                # In the words of one that is not there.
-                raise NotFoundError(
-                    f"there is no transfer {transfer}; `evidence transfer list` shows them"
-                )
+            transfer_sided(reader, transfer, peer.authority)
             return standing_row(transfer, standing(reader, transfer))
 
     _add_deliveries(routes)
@@ -119,6 +115,7 @@ def _add_deliveries(routes: APIRouter) -> None:
     @routes.post(
         "/deliveries",
         status_code=201,
+        response_model=DeliveryView,
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -143,7 +140,7 @@ def _add_deliveries(routes: APIRouter) -> None:
         made = await run_in_threadpool(keep, peer.instance, arriving, sender)
         return delivery_row(made)
 
-    @routes.get("/deliveries/{identifier}")
+    @routes.get("/deliveries/{identifier}", response_model=DeliveryView)
     def get_delivery(peer: PeerCaller, identifier: Annotated[str, Path(max_length=64)]) -> Record:
         """The receipt of a delivery of the authority's."""
         found = named(peer.instance, identifier)

@@ -5,7 +5,7 @@ not foreseen is described: it gets an identifier to find it by.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -15,12 +15,13 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from api.http import languages
 from evidence_store import errors
 
 log = logging.getLogger("evidence.http")
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "5"
-CHECKSUM_MISMATCH = (460, "Checksum Mismatch")  # tus 1.0.0, not registered
+UNCHANGED = 304
 _OF_ERROR: tuple[tuple[type[errors.EvidenceError], HTTPStatus], ...] = (
     (errors.IncompleteError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.UnauthenticatedError, HTTPStatus.UNAUTHORIZED),
@@ -60,9 +61,16 @@ class Problem(BaseModel):
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems that a route declares, beside those that any can answer."""
     always = (400, 401, 403, 404, 422, 429, 503)
-    return {
-        status: {"model": Problem, "content": {MEDIA_TYPE: {}}, "description": _title(status)}
-        for status in sorted({*always, *statuses})
+    unchanged: dict[int | str, dict[str, Any]] = (
+        {UNCHANGED: {"description": "It is as the caller has it."}} if UNCHANGED in statuses else {}
+    )
+    return unchanged | {
+        status: {
+            "model": Problem,
+            "content": {MEDIA_TYPE: {}},
+            "description": languages.title("", status, languages.ENGLISH),
+        }
+        for status in sorted({*always, *statuses} - {UNCHANGED})
     }
 
 
@@ -75,16 +83,18 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """A problem document."""
+    language = languages.chosen(request.headers.get("accept-language", ""))
     body = {
         "type": f"/problems#{code}",
-        "title": _title(status),
+        "title": languages.title(code, status, language),
         "status": status,
         "code": code,
         "detail": detail,
         "request_id": getattr(request.state, "request_id", ""),
         **(more or {}),
     }
-    return JSONResponse(body, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    said = {"Content-Language": language, "Vary": "Accept-Language", **(headers or {})}
+    return JSONResponse(body, status, headers=said, media_type=MEDIA_TYPE)
 
 
 def status_of(error: errors.EvidenceError) -> int:
@@ -119,7 +129,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         found = [
-            {"pointer": "/" + "/".join(map(str, each["loc"])), "detail": str(each["msg"])}
+            {"pointer": _pointer(each["loc"]), "detail": str(each["msg"])}
             for each in error.errors()[:100]
         ]
         return problem(request, 422, "E100", "the request is not as it must be", {"errors": found})
@@ -142,5 +152,6 @@ def install(app: FastAPI) -> None:
         )
 
 
-def _title(status: int) -> str:
-    return CHECKSUM_MISMATCH[1] if status == CHECKSUM_MISMATCH[0] else HTTPStatus(status).phrase
+def _pointer(where: Sequence[int | str]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join(f"/{str(each).replace('~', '~0').replace('/', '~1')}" for each in where)

@@ -11,12 +11,13 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.caller import insist_same_origin
 from api.http.oidc import Entered, Federation, add_providers
 from api.http.problems import problems
 from api.http.rates import Rate, network_of
+from api.http.records import Me
 from api.http.tokens import add_tokens
 from api.signin import SESSION_LIFE, SignIn
 from evidence_store.accounts import Method, Session
@@ -39,6 +40,13 @@ class PasskeyAsked(BaseModel):
     """For whom; nobody in particular, if a resident key is to answer."""
 
     officer: str | None = Field(default=None, examples=["OFF-0001"])
+
+
+class PasskeyOptions(BaseModel):
+    """What `navigator.credentials.get` is to be asked (WebAuthn, PublicKeyCredentialRequestOptions)."""
+
+    model_config = ConfigDict(extra="allow")
+    challenge: str = Field(description="Base64url, as everything of bytes here.")
 
 
 class PasskeyAnswer(BaseModel):
@@ -80,15 +88,6 @@ class EnrolmentAsked(BaseModel):
     """Who is to be let in, or in again."""
 
     officer: str = Field(examples=["OFF-0001"])
-
-
-class Me(BaseModel):
-    """Who has signed in."""
-
-    officer: str
-    authority: str
-    method: Method
-    expires_at: datetime
 
 
 class SessionView(BaseModel):
@@ -218,10 +217,10 @@ def _add_sign_in(
         return _me(signin, session)
 
     @routes.post("/session/passkey/options")
-    def ask_passkey(asked: PasskeyAsked) -> dict[str, Any]:
+    def ask_passkey(asked: PasskeyAsked) -> PasskeyOptions:
         """What `navigator.credentials.get` is to be asked. Says nothing of whether there is such."""
         officer = None if asked.officer is None else PersonCode.parse(asked.officer)
-        return signin.passkey_options(officer)
+        return PasskeyOptions(**signin.passkey_options(officer))
 
     @routes.post("/session/passkey")
     def sign_in_by_passkey(answer: PasskeyAnswer, request: Request, response: Response) -> Me:

@@ -1,17 +1,24 @@
 """Transfers over HTTP: items change hands in an act of two sides."""
 
+import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from api import ledger
+from api.cooperation import item_named
 from api.http.caller import Caller, Reader, Transferrer
-from api.http.conditions import KeyHeader, once
+from api.http.conditions import KeyHeader, MatchHeader, PreconditionFailedError, creates, once
+from api.http.integrity import etag_of_bytes
+from api.http.knowing import hidden, insist_at_work, is_at_work, item_held, transfer_sided
+from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
+from api.http.records import TransferPage, TransferView
 from api.http.signing import StepAnswer, StepToSign, answered, asked, insist_may_do_without
 from evidence_store.cooperation.registry import OfficerRole
+from evidence_store.custody.act import ActType
 from evidence_store.custody.transfer import (
     Condition,
     Mode,
@@ -20,9 +27,9 @@ from evidence_store.custody.transfer import (
     RefusalReason,
     TransferId,
 )
-from evidence_store.desk import Desk, insist_own_item
+from evidence_store.desk import Desk
 from evidence_store.digest import Digest, Fingerprint
-from evidence_store.errors import MalformedError, NotFoundError
+from evidence_store.errors import MalformedError
 from evidence_store.identifiers import AuthorityId, Ern
 from evidence_store.moment import Moment
 from evidence_store.transferring import (
@@ -30,6 +37,7 @@ from evidence_store.transferring import (
     Release,
     Standing,
     accept,
+    declare,
     make_offer,
     offered_item,
     receive,
@@ -49,6 +57,12 @@ HANDLERS = (
     OfficerRole.CENTRAL,
 )
 BY_HAND = frozenset({"accepted", "received"})  # they bind a person: custody is taken on
+DECLARED = {
+    "overdue": ActType.OVERDUE,
+    "lost": ActType.LOST_DECLARED,
+    "found": ActType.FOUND,
+}
+LOOKED_AT_MAX, LOOKED_AT_PAGE = 2000, 200
 Record = dict[str, Any]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
 
@@ -90,31 +104,83 @@ class TransferStep(BaseModel):
     waybill: Annotated[str | None, Field(max_length=400)] = None
     lines: Annotated[list[Line], Field(max_length=1000)] = Field(default_factory=list)
     rejected: Annotated[list[str], Field(max_length=1000)] = Field(default_factory=list)
+    extras: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list)
 
 
 def transfer_routes() -> APIRouter:
     """The routes, under `/v1/transfers`."""
-    routes = APIRouter(prefix="/v1/transfers", tags=["transfers"], responses=problems(409))
+    routes = APIRouter(
+        prefix="/v1/transfers", tags=["transfers"], responses=problems(304, 409, 412)
+    )
 
-    @routes.post("", status_code=201)
+    @routes.get("", response_model=TransferPage)
+    def list_transfers(
+        request: Request,
+        caller: Reader,
+        response: Response,
+        after: After = None,
+        limit: Limit = 50,
+    ) -> Record:
+        """The transfers that the officer's authority is a side of, by identifier.
+
+        A page may be short although there are more: `next_cursor` says whether there are.
+        """
+        found, cursor = _sided(caller, after, limit)
+        rows = [
+            {
+                "transfer": str(each.transfer),
+                "offer": each.digest,
+                "from": each.sender.value,
+                "to": each.receiver.value,
+                "items": len(each.items),
+                "mode": each.mode.value,
+                "valid_until": each.valid_until.text,
+            }
+            for each in found
+        ]
+        return {"transfers": rows, "next_cursor": link_next(request, response, cursor)}
+
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=TransferView,
+        responses=creates("get_transfer", "identifier", "transfer", "/v1/transfers/SI-TRF-000012"),
+    )
     def offer_transfer(caller: Transferrer, body: OfferAsked, key: KeyHeader = None) -> Response:
         """Offer items to another authority."""
-        return once(caller, key, "transfers", body, lambda: _offered(caller, body))
+        at = "/v1/transfers/{transfer}"
+        return once(caller, key, "transfers", body, lambda: _offered(caller, body), at)
 
-    @routes.get("/{identifier}")
-    def get_transfer(caller: Reader, identifier: TransferPath) -> Record:
+    @routes.get("/{identifier}", response_model=TransferView)
+    def get_transfer(caller: Reader, identifier: TransferPath, response: Response) -> Record:
         """Where a transfer stands, for one of its two sides."""
         transfer = TransferId.parse(identifier)
         _insist_side(caller, transfer)
-        return _shown(caller, transfer, settle=False)
+        found = _shown(caller, transfer, settle=False)
+        response.headers["ETag"] = _etag(found)
+        return found
 
-    @routes.post("/{identifier}/steps")
+    _steps(routes)
+    return routes
+
+
+def _steps(routes: APIRouter) -> None:
+    @routes.post("/{identifier}/steps", response_model=TransferView)
     def take_transfer_step(
-        caller: Transferrer, identifier: TransferPath, body: TransferStep
+        caller: Transferrer,
+        identifier: TransferPath,
+        body: TransferStep,
+        if_match: MatchHeader = None,
     ) -> Record:
-        """Take a step: accepted, refused, withdrawn, released, received."""
+        """Take a step: accepted, refused, withdrawn, released, received, overdue, lost, found.
+
+        The rules of custody hold who acts second; whoever wants to act on what was seen only, says
+        so by `If-Match`.
+        """
         transfer = TransferId.parse(identifier)
         _insist_side(caller, transfer)
+        if if_match is not None and if_match.strip() != "*":
+            _insist_seen(caller, transfer, if_match)
         if body.act in BY_HAND:
             insist_may_do_without(caller)
         _take(caller.desk, transfer, body)
@@ -129,7 +195,7 @@ def transfer_routes() -> APIRouter:
         _insist_side(caller, transfer)
         return asked(caller, str(transfer), body, lambda desk: _take(desk, transfer, body))
 
-    @routes.post("/{identifier}/steps/signed")
+    @routes.post("/{identifier}/steps/signed", response_model=TransferView)
     def sign_transfer_step(
         caller: Transferrer, identifier: TransferPath, body: StepAnswer
     ) -> Record:
@@ -145,17 +211,15 @@ def transfer_routes() -> APIRouter:
         )
         return _shown(caller, transfer)
 
-    return routes
-
 
 def _offered(caller: Caller, body: OfferAsked) -> Record:
     desk = caller.desk
     with desk.catalog.write() as writer:
         desk.insist(writer, HANDLERS)
-        erns = [Ern.parse(each) for each in body.items]
-        for ern in erns:
-            insist_own_item(writer, desk, ern)
-        items = tuple(offered_item(writer, ern, None) for ern in erns)
+        named = [item_named(each) for each in body.items]
+        for ern, _ in named:
+            item_held(writer, caller, str(ern))
+        items = tuple(offered_item(writer, *each) for each in named)
         transfer = writer.ledger.next_transfer(writer.state())
     offer = Offer(
         transfer=transfer,
@@ -193,11 +257,13 @@ def _take(desk: Desk, transfer: TransferId, body: TransferStep) -> None:
         case "received":
             arrived = [_arrived(each) for each in body.lines]
             rejected = [Ern.parse(each) for each in body.rejected]
-            receive(catalog, recorder, transfer, arrived, person, rejected=rejected)
+            receive(catalog, recorder, transfer, arrived, person, body.extras, rejected)
+        case "overdue" | "lost" | "found":
+            declare(catalog, recorder, transfer, DECLARED[body.act], body.note)
         case _:
             raise MalformedError(
                 "transfer: expected accepted, refused (with a reason), withdrawn, released (with a "
-                "carrier) or received"
+                "carrier), received, overdue, lost or found"
             )
 
 
@@ -220,10 +286,38 @@ def _insist_side(caller: Caller, transfer: TransferId) -> None:
     Raises:
         NotFoundError: if not: it is not to know of it.
     """
+    with caller.instance.catalog.read() as reader, hidden(transfer):
+        insist_at_work(reader, caller)
+        transfer_sided(reader, transfer, caller.desk.authority)
+
+
+def _insist_seen(caller: Caller, transfer: TransferId, if_match: str) -> None:
+    if _etag(_shown(caller, transfer, settle=False)) not in if_match.split(", "):
+        raise PreconditionFailedError("it has changed since it was seen; look at it again")
+
+
+def _etag(shown: Record) -> str:
+    return etag_of_bytes(json.dumps(shown, sort_keys=True).encode())
+
+
+def _sided(caller: Caller, after: str | None, limit: int) -> tuple[list[Offer], str | None]:
+    """The offers that the officer's authority is a side of; no more than so many are looked at."""
+    found: list[Offer] = []
+    cursor, looked_at = after, 0
     with caller.instance.catalog.read() as reader:
-        offer = reader.ledger.transfer(transfer)
-    if caller.desk.authority not in {offer.sender, offer.receiver}:
-        raise NotFoundError(f"there is no transfer {transfer}; `evidence transfer list` shows them")
+        while looked_at < LOOKED_AT_MAX and is_at_work(reader, caller):
+            page = reader.ledger.transfers(after=cursor, limit=LOOKED_AT_PAGE)
+            for each in page.entries:
+                looked_at += 1
+                if caller.desk.authority in {each.sender, each.receiver}:
+                    found.append(each)
+                    if len(found) == limit:
+                        last = each is page.entries[-1] and page.after is None
+                        return found, None if last else str(each.transfer)
+            if page.after is None:
+                return found, None
+            cursor = page.after
+    return found, cursor if looked_at else None
 
 
 def _shown(caller: Caller, transfer: TransferId, *, settle: bool = True) -> Record:

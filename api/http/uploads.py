@@ -22,7 +22,9 @@ from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
 from api.http.caller import Caller, Uploader, needs
+from api.http.integrity import stated_digests
 from api.http.problems import problems
+from api.http.records import UploadView
 from api.uploading import LENGTH_MAX, Uploading
 from evidence_store.doors import Upload, UploadState
 from evidence_store.errors import EvidenceError, MalformedError, UnavailableError
@@ -39,7 +41,7 @@ IDLE_SECONDS = 60.0  # a body whose bytes come slower holds a place for nobody
 OFFSET_TYPE = "application/offset+octet-stream"
 METADATA_BYTES_MAX = 16 * 1024
 PARTS_MAX = 1000
-PREFIX = "/v1/uploads"
+UPLOADS = "/v1/uploads"
 UploadPath = Annotated[
     str, Path(pattern="^[0-9a-f]{32}$", examples=["5f2b7c0d9e8a4b1c5f2b7c0d9e8a4b1c"])
 ]
@@ -68,7 +70,7 @@ class Body:
 def upload_routes() -> APIRouter:
     """The routes, under `/v1/uploads`."""
     routes = APIRouter(
-        prefix=PREFIX, tags=["uploads"], responses=problems(409, 410, 412, 413, 415, 460)
+        prefix=UPLOADS, tags=["uploads"], responses=problems(409, 410, 412, 413, 415, 460)
     )
     _protocol(routes)
     _bytes(routes)
@@ -107,11 +109,11 @@ def _protocol(routes: APIRouter) -> None:
         if upload.state is UploadState.PARTIAL:
             headers["Upload-Concat"] = "partial"
         elif "concat" in upload.metadata:
-            parts = " ".join(f"{PREFIX}/{each}" for each in upload.metadata["concat"].split())
+            parts = " ".join(f"{UPLOADS}/{each}" for each in upload.metadata["concat"].split())
             headers["Upload-Concat"] = f"final;{parts}"
         return _answer(200, headers)
 
-    @routes.get("/{identifier}")
+    @routes.get("/{identifier}", response_model=UploadView)
     def get_upload(request: Request, caller: Uploader, identifier: UploadPath) -> dict[str, Any]:
         """Where an upload stands; when it is taken in, its ERN, digests and receipt."""
         return upload_record(_uploading(request).mine(identifier, caller.officer))
@@ -147,7 +149,7 @@ def _bytes(routes: APIRouter) -> None:
         _insist_version(request)
         uploading = _uploading(request)
         upload = await run_in_threadpool(_created, uploading, caller, request)
-        headers = {"Location": f"{PREFIX}/{upload.id}"}
+        headers = {"Location": f"{UPLOADS}/{upload.id}"}
         if request.headers.get("content-type") == OFFSET_TYPE and "concat" not in upload.metadata:
             upload = await _append(request, uploading, upload, _body(request, 0))
         headers |= {"Upload-Offset": str(upload.offset), **_expires(upload)}
@@ -325,7 +327,7 @@ def _insist_fits(received: int, length: int | None, more: int) -> None:
 
 
 def _body(request: Request, offset: int) -> Body:
-    header = request.headers.get("upload-checksum")
+    header = request.headers.get("upload-checksum") or _content_digest(request)
     checksum = None
     if header is not None:
         name, _, encoded = header.partition(" ")
@@ -336,6 +338,20 @@ def _body(request: Request, offset: int) -> Body:
         except binascii.Error:
             raise TusError(400, "upload: expected a checksum in base64") from None
     return Body(offset, checksum, _number(request, "content-length"))
+
+
+def _content_digest(request: Request) -> str | None:
+    """A Content-Digest (RFC 9530) as if it were the protocol's own checksum."""
+    header = request.headers.get("content-digest")
+    if header is None:
+        return None
+    try:
+        found = stated_digests(header)
+    except ValueError as error:
+        raise TusError(400, str(error)) from None
+    for name, digest in found.items():
+        return f"{name.replace('-', '')} {base64.b64encode(digest).decode()}"
+    return None
 
 
 def _metadata(header: str) -> dict[str, str]:

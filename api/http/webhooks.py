@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 from api import notices, webhooks
 from api.http.caller import Caller, needs
 from api.http.problems import problems
+from api.http.records import WebhookMade, WebhookPage
 from api.outward import URL_CHARACTERS_MAX
-from evidence_store.errors import NotFoundError
 
 Subscriber = Annotated[Caller, Depends(needs("webhook"))]
 WebhookPath = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["5f2b7c0d9e8a4b1c"])]
@@ -47,7 +47,7 @@ def webhook_routes() -> APIRouter:
     """The routes, under `/v1/webhooks`."""
     routes = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=problems(409))
 
-    @routes.post("", status_code=201)
+    @routes.post("", status_code=201, response_model=WebhookMade)
     def subscribe(caller: Subscriber, body: Subscription) -> Response:
         """Subscribe the authority. The secret is shown once: keep it to verify signatures.
 
@@ -61,17 +61,17 @@ def webhook_routes() -> APIRouter:
         }
         return JSONResponse(record, 201, headers)
 
-    @routes.get("")
+    @routes.get("", response_model=WebhookPage)
     def list_webhooks(caller: Subscriber) -> Record:
         """The authority's subscriptions; one that is disabled says why."""
-        found = caller.instance.work.webhooks(caller.desk.authority)
-        return {"webhooks": [webhooks.shown(caller.instance, each) for each in found]}
+        found = webhooks.subscriptions(caller.instance, caller.desk)
+        rows = [webhooks.shown(caller.instance, each) for each in found]
+        return {"webhooks": rows, "next_cursor": None}
 
     @routes.delete("/{identifier}", status_code=204, response_class=Response)
     def unsubscribe(caller: Subscriber, identifier: WebhookPath) -> Response:
         """End a subscription."""
-        if not caller.instance.work.end_webhook(caller.desk.authority, identifier):
-            raise NotFoundError("there is no such webhook")
+        webhooks.unsubscribe(caller.instance, caller.desk, identifier)
         return Response(status_code=204)
 
     return routes

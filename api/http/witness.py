@@ -7,6 +7,7 @@ in plain text. Encryption and limits by address belong to the web server in fron
 import asyncio
 import hashlib
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
@@ -41,9 +42,19 @@ def witness_app(cosigner: Cosigner, clock: Clock) -> FastAPI:
 
 def witness_routes(cosigner: Cosigner, clock: Clock) -> APIRouter:
     """The witness's two routes, under `/witness`."""
-    routes = APIRouter(prefix=PREFIX)
+    routes = APIRouter(prefix=PREFIX, tags=["witness"])
 
-    @routes.post("/add-checkpoint")
+    @routes.post(
+        "/add-checkpoint",
+        response_class=PlainTextResponse,
+        responses=_plainly(400, 403, 404, 408, 409, 413, 422, 503),
+        openapi_extra={
+            "requestBody": {
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+                "required": True,
+            }
+        },
+    )
     async def add_checkpoint(request: Request) -> Response:
         """Cosign a checkpoint, or say why not."""
         try:
@@ -61,7 +72,12 @@ def witness_routes(cosigner: Cosigner, clock: Clock) -> APIRouter:
             return _failed(error)
         return answered(answer)
 
-    @routes.get("/{name}/checkpoint")
+    @routes.get(
+        "/{name}/checkpoint",
+        name="cosigned_checkpoint",
+        response_class=PlainTextResponse,
+        responses=_plainly(404, 422, 503),
+    )
     def checkpoint(name: str) -> Response:
         """The last checkpoint that was cosigned of a log, by SHA-256 (hex) of its origin."""
         try:
@@ -73,6 +89,14 @@ def witness_routes(cosigner: Cosigner, clock: Clock) -> APIRouter:
         return PlainTextResponse(note.encode(), headers=CACHED)
 
     return routes
+
+
+def _plainly(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Refusals as this protocol has them: plain text."""
+    return {
+        each: {"description": HTTPStatus(each).phrase, "content": {"text/plain": {}}}
+        for each in statuses
+    }
 
 
 async def _body(request: Request) -> bytes | None:

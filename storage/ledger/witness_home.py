@@ -35,6 +35,10 @@ class WitnessHome:
         self._logs = home / LOGS
         self._keys = WitnessKeys(home / KEYS)
 
+    def is_there(self) -> bool:
+        """Whether there is a witness here, or a part of one."""
+        return self._keys.any_made()
+
     def create(self, name: str) -> Sequence[VerifierKey]:
         """Make a witness; one that was cut short is made whole. Returns its public keys.
 

@@ -23,6 +23,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import response_schema_conformance
 from tusclient import client as tus
 
 from api.tokens import SCOPES, make_token
@@ -241,7 +242,7 @@ def test_no_request_that_the_openapi_allows_makes_the_server_fail(served: Served
     schema = schemathesis.openapi.from_dict(document, config=SchemathesisConfig())
     schema.config.update(base_url=served.address)
     seen: Counter[int] = Counter()
-    for name in (None, "prosecutor", "b-central", "registrar"):
+    for name in (None, "prosecutor", "b-central", "registrar", "operator"):
         headers = {} if name is None else served.headers(name)
         for operation in schema.get_all_operations():
             assert isinstance(operation, Ok)
@@ -261,6 +262,7 @@ def _examine(strategy: Any, headers: dict[str, str], address: str, seen: "Counte
         assert response.status_code < 500, (case.method, case.path, response.text)
         declared = case.operation.definition.raw["responses"]
         assert str(response.status_code) in declared, (case.method, case.path, response.text)
+        case.validate_response(response, checks=[response_schema_conformance])
         if response.status_code >= 400:
             assert json.loads(response.text)["code"]
 

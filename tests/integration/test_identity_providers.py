@@ -21,7 +21,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
 from api.oidc import Provider, fetched, providers_of
-from api.serving import application, signing_in
+from api.serving import Ways, application, signing_in
 from api.signin import PROVIDER_LIFE
 from api.uploading import Uploading
 from evidence_store.cooperation.registry import OfficerEntry, OfficerRole, Validity
@@ -112,7 +112,7 @@ class Federated(Site):
 
     def application(self, *providers: Provider) -> FastAPI:
         return application(
-            self.instance, self.uploading, ORIGIN, providers=providers, fetch=self.line
+            self.instance, self.uploading, ORIGIN, ways=Ways(False, providers, self.line)
         )
 
     def is_known(self, subject: str, claims: Claims) -> None:

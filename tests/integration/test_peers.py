@@ -185,7 +185,8 @@ SABOTAGES: dict[str, Sabotage] = {
 def test_a_request_with_anything_changed_is_refused(peers: Peers, name: str) -> None:
     sabotage = SABOTAGES[name]
     headers = peers.signed(BRAVO_CENTRAL, "/v1/peer")
-    assert peers.client.get("/v1/peer", headers=sabotage(headers)).status_code == 401
+    refused = 400 if name == "another digest" else 401
+    assert peers.client.get("/v1/peer", headers=sabotage(headers)).status_code == refused
     assert peers.client.get("/v1/peer", headers=headers).status_code == 200
 
 
@@ -199,7 +200,7 @@ def test_a_signature_is_good_for_its_method_target_and_body_only(peers: Peers) -
     posted = peers.signed(BRAVO_CENTRAL, path, method="POST")
     assert peers.client.get(path, headers=posted).status_code == 401
     with_body = peers.signed(BRAVO_CENTRAL, path, body=b"one")
-    assert peers.client.request("GET", path, headers=with_body, content=b"two").status_code == 401
+    assert peers.client.request("GET", path, headers=with_body, content=b"two").status_code == 400
     assert peers.client.request("GET", path, headers=with_body, content=b"one").status_code == 200
 
 

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from api.http.rates import Rate
 from api.http.signin import TRIES_MAX
-from api.serving import application, signing_in
+from api.serving import Ways, application, signing_in
 from api.signin import ATTEMPTS_MAX, LOCKED
 from api.uploading import Uploading
 from evidence_store.cooperation.registry import OfficerEntry, OfficerRole, Validity
@@ -48,7 +48,7 @@ class Timed(Site):
         self.instance = replace(instance_at(home), clock=self.clock)
         self.world = World(Whole(self.instance), vault=self.instance.vault)
         uploading = Uploading(self.instance, self.instance.uploads, extractor)
-        self.app = application(self.instance, uploading, ORIGIN, passwords=True)
+        self.app = application(self.instance, uploading, ORIGIN, ways=Ways(passwords=True))
         self.rules = signing_in(self.instance)
         self.codes: dict[str, pyotp.TOTP] = {}
 

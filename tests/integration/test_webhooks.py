@@ -186,7 +186,10 @@ def test_a_receiver_that_is_gone_or_redirects(exercise: Doors, receiver: Receive
 def test_a_subscription_is_its_authoritys_own(exercise: Doors, receiver: Receiver) -> None:
     made = subscribe(exercise, "b-central", receiver.url)
     path = f"/v1/webhooks/{made['webhook']}"
-    assert exercise("c-central", "GET", "/v1/webhooks").json() == {"webhooks": []}
+    assert exercise("c-central", "GET", "/v1/webhooks").json() == {
+        "webhooks": [],
+        "next_cursor": None,
+    }
     assert exercise("c-central", "DELETE", path).status_code == 404
     assert exercise("b-central", "DELETE", path).status_code == 204
     assert exercise("b-central", "DELETE", path).status_code == 404
