@@ -9,6 +9,7 @@ import json
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
@@ -80,6 +81,10 @@ class Segments(Protocol):
         """Let go of an upload's bytes."""
         ...
 
+    def alone(self, upload_id: str) -> AbstractContextManager[bool]:
+        """Whether nobody else, in any process, is within this for the same upload."""
+        ...
+
 
 class FencedError(ConflictError):
     """Another request writes to this upload now."""
@@ -101,6 +106,8 @@ class Uploading:
     instance: Instance
     segments: Segments
     extractor: Extractor
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when this process is to end: bodies under way end where they are."""
     _finishing: threading.Lock = field(default_factory=threading.Lock)
     _early: EarlyOnes = field(default_factory=EarlyOnes)
     _seals: field_arrivals.ReadSeals = field(default_factory=field_arrivals.ReadSeals)
@@ -231,9 +238,10 @@ class Uploading:
         self.doors.end_upload(
             upload.id, before=UploadState.OPEN, after=UploadState.WHOLE, outcome=None
         )
-        with self._finishing:  # one at a time: memory is bounded, and nobody takes it in twice
+        # One at a time, so memory is bounded; and nobody takes it in twice, in no process.
+        with self._finishing, self.segments.alone(upload.id) as is_alone:
             found = self.doors.upload(upload.id)
-            if found is None or found.state is not UploadState.WHOLE:
+            if not is_alone or found is None or found.state is not UploadState.WHOLE:
                 return found or upload
             try:
                 outcome, state = self._taken_in(found), UploadState.DONE

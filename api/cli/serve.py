@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.context import shared
+from api.cli.context import ask_passphrase, shared
 from api.cli.desk import OfficerOption, at_desk
 from api.cli.output import Json
 from api.tokens import SCOPES, make_token
@@ -17,7 +17,7 @@ token_commands = typer.Typer(no_args_is_help=True, help="Personal access tokens,
 enrolment_commands = typer.Typer(no_args_is_help=True, help="One-time links to enrol officers.")
 
 
-def serve(
+def serve(  # noqa: PLR0913 - one for each option
     context: typer.Context,
     *,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
@@ -33,6 +33,9 @@ def serve(
     worker: Annotated[
         bool, typer.Option("--worker/--no-worker", help="Also do the background work.")
     ] = True,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Server processes on the one socket.")
+    ] = 1,
     origin: Annotated[
         str | None,
         typer.Option(
@@ -47,8 +50,13 @@ def serve(
         raise MalformedError("serve: expected a certificate and its key, or neither")
     from api.serving import Door, serve_until_interrupted  # noqa: PLC0415 - of this command only
 
-    extractor = here.extractor()
     door = Door(host, port, certificate, key, proxy, origin, works=worker)
+    if workers > 1:
+        from api.workers import serve_by_several  # noqa: PLC0415 - likewise
+
+        serve_by_several(here.home, ask_passphrase, door, here.output, workers)
+        return
+    extractor = here.extractor()
     serve_until_interrupted(here.instance(), extractor, door, here.output)
 
 

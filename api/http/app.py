@@ -23,6 +23,7 @@ from api.http.cooperation import cooperation_routes
 from api.http.evidence import evidence_routes
 from api.http.log import log_routes
 from api.http.transfers import transfer_routes
+from api.http.turns import Turns
 from api.http.uploads import OFFSET_TYPE, upload_routes
 from api.uploading import Uploading
 from api.wiring import Instance
@@ -32,6 +33,9 @@ log = logging.getLogger("evidence.http")
 BODY_BYTES_MAX = 1024 * 1024
 QUERY_BYTES_MAX = 8 * 1024
 PARAMETERS_MAX = 50
+HEADERS_MAX = 100
+DIGITS_MAX = 19  # of a number of bytes
+UNFORESEEN = "an error that was not foreseen; nothing half-done is kept"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -85,6 +89,7 @@ def create_app(
     if sign_in is not None:
         app.include_router(sign_in)
     app.add_middleware(Limits)
+    app.add_middleware(Turns)
     app.add_middleware(Around)  # the last that is added is the outermost
     return app
 
@@ -135,7 +140,13 @@ class Around:
                     headers["Allow"] = ", ".join(_methods(Request(scope)))
             await send(message)
 
-        await self._app(scope, receive, completed)
+        try:
+            await self._app(scope, receive, completed)
+        except Exception as error:  # noqa: BLE001 - above us it would be logged with all it holds
+            log.error("not foreseen: %s request %s", type(error).__name__, request_id)  # noqa: TRY400 - likewise
+            if not status:
+                failed = problems.problem(Request(scope), 500, "E000", UNFORESEEN)
+                await failed(scope, receive, completed)
         route = scope.get("route")
         log.info(
             "%s %s %s %.0f ms %s",
@@ -175,11 +186,21 @@ class Limits:
             )
             return
         headers = dict(scope["headers"])
+        if len(scope["headers"]) > HEADERS_MAX:
+            await _refuse(
+                scope, receive, send, 431, "E431", f"expected at most {HEADERS_MAX} headers"
+            )
+            return
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            await _refuse(
+                scope, receive, send, 415, "E415", "expected a body that is not compressed"
+            )
+            return
         if headers.get(b"content-type", b"").decode("latin-1") == OFFSET_TYPE:
             await self._app(scope, receive, send)
             return
         stated = headers.get(b"content-length", b"0")
-        if not stated.isdigit() or int(stated) > BODY_BYTES_MAX:
+        if not stated.isdigit() or len(stated) > DIGITS_MAX or int(stated) > BODY_BYTES_MAX:
             await _refuse(
                 scope, receive, send, 413, "E413", f"expected at most {BODY_BYTES_MAX} bytes"
             )

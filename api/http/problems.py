@@ -59,7 +59,7 @@ class Problem(BaseModel):
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems that a route declares, beside those that any can answer."""
-    always = (400, 401, 403, 404, 422, 429, 503)
+    always = (400, 401, 403, 404, 408, 413, 414, 415, 422, 429, 431, 503)
     return {
         status: {"model": Problem, "content": {MEDIA_TYPE: {}}, "description": _title(status)}
         for status in sorted({*always, *statuses})
