@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 SLOW_WINDOWS_MAX = 2  # one may have begun while we were the slow ones
 LINGER_SECONDS = 5.0  # so that an answer is read although its request was not
 RETRY_SECONDS = 5
+VERSIONS = frozenset({"1.0", "1.1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +98,22 @@ class PatientProtocol(HttpToolsProtocol):
         self._phase, self._head_bytes = _Phase.BODY, 0
         self.waiting.pop(self, None)
         self._body_bytes = self._slow_windows = 0
+        if self.parser.get_http_version() not in VERSIONS:
+            self.send_400_response("")
+            return
         self._again(self.patience.window_seconds, self._window_over)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """It gets on."""
         self._body_bytes += len(body)
-        super().on_body(body)
+        if self._phase is not _Phase.OVER:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Nothing is waited for any more."""
+        if self._phase is _Phase.OVER:
+            return
         self._phase = _Phase.IDLE
         self._again(None, None)
         super().on_message_complete()
@@ -175,6 +182,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _end(self, status: HTTPStatus, code: str, detail: str) -> None:
         """Answer, if nothing was answered yet, and close."""
+        if self._phase is _Phase.OVER:
+            return
         self._phase = _Phase.OVER
         self.waiting.pop(self, None)
         self._again(None, None)
