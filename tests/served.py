@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from copy import copy
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -70,6 +71,14 @@ class Served:
             except httpx2.TransportError:
                 time.sleep(0.1)
         raise AssertionError("the server did not come up")
+
+    def beside(self) -> "Served":
+        """Another server process on the same instance, at a port of its own, started."""
+        other = copy(self)
+        with closing(socket.create_server(("127.0.0.1", 0))) as free:
+            other.port = free.getsockname()[1]
+        other.start()
+        return other
 
     def kill(self) -> None:
         assert self.process is not None
