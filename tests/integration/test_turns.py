@@ -30,10 +30,11 @@ async def _asked(turns: Turns, slow: Slow, callers: list[str]) -> list[httpx2.Re
     transport = httpx2.ASGITransport(app=turns)
     async with httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
         waiting = []
-        for number, each in enumerate(callers):
+        for each in callers:
+            inside = slow.inside
             headers = {"Authorization": f"Bearer {each}"}
             waiting.append(asyncio.create_task(client.get("/v1/slow", headers=headers)))
-            while slow.inside <= number and not waiting[-1].done():  # noqa: ASYNC110 - it is one loop's turn
+            while slow.inside == inside and not waiting[-1].done():  # noqa: ASYNC110 - it is one loop's turn
                 await asyncio.sleep(0)
         health = await client.get("/health")
         slow.go_on.set()
