@@ -4,10 +4,9 @@ A file holds nothing in the clear: whoever writes hands over sealed bytes. Writt
 place, never appended, and durable before the record is told.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from evidence_store.errors import NoSpaceError, NotFoundError, StoreUnavailableError
@@ -67,32 +66,6 @@ class UploadFolder:
                     yield piece
         except OSError as error:
             raise _failed(error) from error
-
-    @contextmanager
-    def alone(self, upload_id: str) -> Iterator[bool]:
-        """Whether nobody else, in any process, is within this for the same upload.
-
-        A lock of the kernel's, which ends with the process that has it.
-
-        Raises:
-            NoSpaceError, StoreUnavailableError: if the lock cannot be made.
-        """
-        try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            fd = os.open(
-                self._folder / f"{upload_id}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
-        except OSError as error:
-            raise _failed(error) from error
-        try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
-        finally:
-            os.close(fd)
 
     def remove(self, upload_id: str) -> None:
         """Let go of an upload's files; of none, if they are gone already."""

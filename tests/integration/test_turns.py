@@ -1,7 +1,6 @@
 """Requests at once: so many in all and so many of one caller; whoever is refused is told when to ask again."""
 
 import asyncio
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -10,7 +9,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.http.turns import Turns
-from storage.uploads.segments import UploadFolder
 
 
 class Slow:
@@ -63,18 +61,3 @@ def test_so_many_at_once(callers: list[str], expected: list[int]) -> None:
         if each.status_code in {429, 503}:
             assert int(each.headers["retry-after"]) > 0
             assert each.json()["code"] in {"E429", "E900"}
-
-
-def test_an_upload_is_taken_in_by_one_process_at_a_time(tmp_path: Path) -> None:
-
-    one, other = UploadFolder(tmp_path / "uploads"), UploadFolder(tmp_path / "uploads")
-    with one.alone("a" * 32) as first:
-        assert first
-        with other.alone("a" * 32) as second:
-            assert not second
-        with other.alone("b" * 32) as another:
-            assert another
-    with other.alone("a" * 32) as again:
-        assert again
-    one.remove("a" * 32)
-    assert [each.name for each in (tmp_path / "uploads").iterdir()] == ["b" * 32 + ".lock"]
