@@ -132,7 +132,7 @@ def wrk(place: Path, script: str, items: int, token: str) -> str:
         text=True,
         check=True,
     )
-    found = dict(re.findall(r"^\s+(50|99)%\s+(\S+)$", done.stdout, re.MULTILINE))
+    found = dict(re.findall(r"^\s+(50|99)%\s+(\S+)\s*$", done.stdout, re.MULTILINE))
     rate = re.search(r"Requests/sec:\s+(\S+)", done.stdout)
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
     return (
