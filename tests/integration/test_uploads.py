@@ -385,11 +385,11 @@ def test_an_upload_that_is_ended_leaves_no_object_behind(client: Client) -> None
 
 def test_an_upload_that_another_process_takes_in_just_now_is_left_to_it(client: Client) -> None:
     path = client.create(5).headers["location"]
-    doors, now = client.doors.instance.doors, client.doors.instance.clock.now()
+    kept, now = client.doors.instance.doors, client.doors.instance.clock.now()
     lease = f"upload/{path.rpartition('/')[2][:2]}"
-    assert doors.lease(lease, "another", now, now + timedelta(minutes=1))
+    assert kept.lease(lease, "another", now, now + timedelta(minutes=1))
     assert client.patch(path, 0, b"12345").status_code == 204
     assert client.outcome(path)["state"] == "whole"
-    doors.release(lease, "another", now)
+    kept.release(lease, "another", now)
     client.doors.uploading.take_in_waiting()
     assert client.outcome(path)["state"] == "done"
