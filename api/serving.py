@@ -3,7 +3,9 @@
 What it needs is loaded when it is called: it takes half a second that no other command should wait.
 """
 
+import resource
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from api import cooperation, logs, wiring
 from api.cli.output import Json, Output
 from api.cli.witness import listening
 from api.http.app import Entry, create_app
+from api.http.connections import SLOW_WINDOWS_MAX, Patience, patient
 from api.http.oidc import Federation
 from api.http.signin import session_reader, signin_routes
 from api.http.watching import Counts
@@ -34,8 +37,8 @@ from api.wiring import Instance
 from api.worker import Worker
 from ingest.extraction.supervisor import Extractor
 
-CONCURRENT_MAX = 256
-GRACE_SECONDS = 30
+BACKLOG = 1024
+OTHER_FILES = 512
 NOWHERE = Site(
     "localhost", "http://localhost", "Evidence store"
 )  # enrolments are issued for no site
@@ -97,6 +100,32 @@ def serve_until_interrupted(
         SettingsError: if the rules have a mistake, or it cannot listen there.
     """
     cooperation.policy()  # with a mistake in the rules nothing is served
+    logs.install(door.log)
+    counts = Counts()
+    with (
+        listening(door.host, door.port) as listener,
+        exposed(instance, door.metrics_host, door.metrics_port, counts.registry) as metrics_port,
+    ):
+        address = address_of(door, listener)
+        row: dict[str, Json] = {"address": address}
+        if metrics_port is not None:
+            row["metrics"] = f"http://{door.metrics_host}:{metrics_port}/metrics"
+        output.record(row, address)
+        serve_on(listener, instance, extractor, door, counts)
+
+
+def address_of(door: Door, listener: socket.socket) -> str:
+    """Where it can be reached."""
+    scheme = "http" if door.certificate is None else "https"
+    host = f"[{door.host}]" if ":" in door.host else door.host
+    return f"{scheme}://{host}:{listener.getsockname()[1]}"
+
+
+def serve_on(
+    listener: socket.socket, instance: Instance, extractor: Extractor, door: Door, counts: Counts
+) -> None:
+    """Serve on a socket that listens, until interrupted. Requests under way end in order."""
+    settings = instance.settings
     uploading = Uploading(instance, instance.uploads, extractor)
     background = Worker(instance, uploading)
 
@@ -106,21 +135,13 @@ def serve_until_interrupted(
             yield
         uploading.close()
 
-    logs.install(door.log)
-    counts = Counts()
-    with (
-        listening(door.host, door.port) as listener,
-        exposed(instance, door.metrics_host, door.metrics_port, counts.registry) as metrics_port,
-        witnessing(instance) as witness,
-    ):
-        found = listener.getsockname()[1]
-        scheme = "http" if door.certificate is None else "https"
-        host = f"[{door.host}]" if ":" in door.host else door.host
-        address = f"{scheme}://{host}:{found}"
-        row: dict[str, Json] = {"address": address}
-        if metrics_port is not None:
-            row["metrics"] = f"http://{door.metrics_host}:{metrics_port}/metrics"
-        output.record(row, address)
+    patience = Patience(
+        connections_max=settings.http_connections_max,
+        head_seconds=settings.http_head_seconds,
+        window_seconds=settings.http_slow_seconds / SLOW_WINDOWS_MAX,
+    )
+    _allow_files(settings.http_connections_max)
+    with witnessing(instance) as witness:
         app = application(
             instance,
             uploading,
@@ -132,22 +153,45 @@ def serve_until_interrupted(
         )
         config = uvicorn.Config(
             app,
+            http=patient(patience),
             access_log=False,
             log_config=None,
             server_header=False,
-            limit_concurrency=CONCURRENT_MAX,
+            backlog=BACKLOG,
             proxy_headers=door.proxy is not None,
             forwarded_allow_ips=door.proxy,
             ssl_certfile=door.certificate,
             ssl_keyfile=door.key,
-            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_graceful_shutdown=settings.http_grace_seconds,
         )
         # It passes both signals on once it has ended in order: that is no failure.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        server = uvicorn.Server(config)
+        server = _Server(config, uploading)
         app.state.is_stopping = lambda: server.should_exit
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Tells uploads under way to end where they are: their senders go on elsewhere or later."""
+
+    def __init__(self, config: uvicorn.Config, uploading: Uploading) -> None:
+        super().__init__(config)
+        self._uploading = uploading
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn."""
+        self._uploading.stopping.set()
+        await super().shutdown(sockets)
+
+
+def _allow_files(connections: int) -> None:
+    """As many open files as the connections need, if we may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    if soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def application(

@@ -83,6 +83,22 @@ class Settings(BaseSettings):
         description="In an exercise: let webhooks go to the own network, and to loopback by http.",
     )
 
+    http_connections_max: int = Field(
+        1000, ge=10, le=100_000, description="Open connections of a server process."
+    )
+    http_head_seconds: float = Field(
+        20, gt=0, le=600, description="How long the head of a request may take to come."
+    )
+    http_slow_seconds: float = Field(
+        30,
+        gt=0,
+        le=600,
+        description="How long a body or answer may hardly move before it is ended.",
+    )
+    http_grace_seconds: int = Field(
+        30, ge=1, le=3600, description="How long requests under way may take to end at the end."
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -9,6 +9,7 @@ import json
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
@@ -63,6 +64,8 @@ UPLOADERS = (
 )
 FILE_KEY_BYTES = 16
 EARLY_BYTES_MIN = 16 * 1024 * 1024  # what is smaller is taken in at once when it is whole
+LEASE_SECONDS = 30
+TAKEN_IN_BYTES_A_SECOND = 16 * 1024 * 1024  # or more
 
 
 class Segments(Protocol):
@@ -101,6 +104,9 @@ class Uploading:
     instance: Instance
     segments: Segments
     extractor: Extractor
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when this process is to end: bodies under way end where they are."""
+    holder: str = field(default_factory=lambda: secrets.token_hex(8))
     _finishing: threading.Lock = field(default_factory=threading.Lock)
     _early: EarlyOnes = field(default_factory=EarlyOnes)
     _seals: field_arrivals.ReadSeals = field(default_factory=field_arrivals.ReadSeals)
@@ -231,9 +237,10 @@ class Uploading:
         self.doors.end_upload(
             upload.id, before=UploadState.OPEN, after=UploadState.WHOLE, outcome=None
         )
-        with self._finishing:  # one at a time: memory is bounded, and nobody takes it in twice
+        # One at a time, so memory is bounded; and nobody takes it in twice, in no process.
+        with self._finishing, self._alone(upload) as is_alone:
             found = self.doors.upload(upload.id)
-            if found is None or found.state is not UploadState.WHOLE:
+            if not is_alone or found is None or found.state is not UploadState.WHOLE:
                 return found or upload
             try:
                 outcome, state = self._taken_in(found), UploadState.DONE
@@ -248,6 +255,24 @@ class Uploading:
                     self.segments.remove(each)
         ended = self.doors.upload(upload.id)
         return ended or upload
+
+    @contextmanager
+    def _alone(self, upload: Upload) -> Iterator[bool]:
+        """Whether no other process takes it in just now: under a lease, for one of 256 groups.
+
+        If this process dies, the lease runs out; another that waited for it comes back by its worker.
+        """
+        name, clock = f"upload/{upload.id[:2]}", self.instance.clock
+        now = clock.now()
+        seconds = LEASE_SECONDS + upload.offset / TAKEN_IN_BYTES_A_SECOND
+        if not self.doors.lease(name, self.holder, now, now + timedelta(seconds=seconds)):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            with suppress(UnavailableError):  # then it runs out
+                self.doors.release(name, self.holder, clock.now())
 
     def take_in_waiting(self) -> int:
         """Take in uploads that are whole and were cut off before; returns how many.

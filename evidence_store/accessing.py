@@ -6,7 +6,7 @@ after the last. While bytes leave, whatever ends the permission ends them too.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -149,7 +149,7 @@ def ask(desk: Desk, policy: Policy, question: Question) -> Opening:
 
 def serve(
     desk: Desk, policy: Policy, opening: Opening, vault: Vault, *, content: bool = True
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The bytes, piece by piece, each only while the access is still allowed.
 
     A copy for viewing is marked with its identity where its format allows; what is downloaded is
@@ -175,7 +175,7 @@ def serve(
 
 def serve_range(
     desk: Desk, policy: Policy, opening: Opening, vault: Vault, start: int, length: int
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """A part of the bytes, exact, to go on with a download that was cut off.
 
     Raises:
@@ -200,7 +200,7 @@ def _watched(
     opening: Opening,
     content: Iterator[bytes],
     sha256: Callable[[], str] | None,
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The content while it may be served. `sha256` says at the end what was served as a whole."""
     sent, ended = 0, "interrupted"
     watch = Watch(desk, policy, opening)

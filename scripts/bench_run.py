@@ -266,6 +266,7 @@ def main() -> None:
             "ledger",
             "cooperation",
             "doors",
+            "load",
             [],
         ],
     )
@@ -280,6 +281,7 @@ def main() -> None:
         "ledger",
         "cooperation",
         "doors",
+        "load",
     }
     chosen.disk.mkdir(exist_ok=True)
     tmpfs = Path(tempfile.mkdtemp(prefix="evidence-bench-", dir=chosen.tmpfs))
@@ -294,6 +296,7 @@ def main() -> None:
         "ledger": lambda: _ledger(disk, chosen.runs, chosen.entries),
         "cooperation": lambda: _cooperation(disk, chosen.entries),
         "doors": lambda: _doors(tmpfs, chosen.runs, large // 2),
+        "load": lambda: _load(disk, chosen.entries),
         "verify": lambda: verify(tmpfs, chosen.files // 4, large // 2, chosen.runs),
     }
     print(machine(), flush=True)
@@ -322,6 +325,12 @@ def _doors(place: Path, runs: int, size: int) -> list[str]:
     from bench_doors import doors  # noqa: PLC0415 - likewise
 
     return doors(place, runs, size)
+
+
+def _load(place: Path, items: int) -> list[str]:
+    from bench_load import load  # noqa: PLC0415 - likewise
+
+    return load(place, items)
 
 
 def machine() -> str:

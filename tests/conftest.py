@@ -2,7 +2,13 @@
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.catalogs", "tests.postgres", "tests.seaweedfs", "tests.tsa"]
+pytest_plugins = [
+    "tests.catalogs",
+    "tests.postgres",
+    "tests.seaweedfs",
+    "tests.served",
+    "tests.tsa",
+]
 
 # A machine that does something else at the moment is no fault of the product's.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

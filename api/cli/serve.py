@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from api.cli.context import shared
+from api.cli.context import ask_passphrase, shared
 from api.cli.desk import OfficerOption, at_desk
 from api.cli.output import Json
 from api.tokens import SCOPES, make_token
@@ -20,7 +20,7 @@ LogOption = Annotated[
 ]
 
 
-def serve(  # noqa: PLR0913 - an option each
+def serve(  # noqa: PLR0913 - one for each option
     context: typer.Context,
     *,
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
@@ -36,6 +36,9 @@ def serve(  # noqa: PLR0913 - an option each
     worker: Annotated[
         bool, typer.Option("--worker/--no-worker", help="Also do the background work.")
     ] = True,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Server processes on the one socket.")
+    ] = 1,
     origin: Annotated[
         str | None,
         typer.Option(
@@ -71,10 +74,8 @@ def serve(  # noqa: PLR0913 - an option each
         raise MalformedError("serve: expected an --origin to sign in at")
     if (certificate is None) != (key is None):
         raise MalformedError("serve: expected a certificate and its key, or neither")
-    from api.serving import Door, Ways, serve_until_interrupted  # noqa: PLC0415 - of this command only
-
-    extractor = here.extractor()
     from api.oidc import providers_of  # noqa: PLC0415 - likewise
+    from api.serving import Door, Ways, serve_until_interrupted  # noqa: PLC0415 - of this command only
 
     door = Door(
         host,
@@ -89,6 +90,12 @@ def serve(  # noqa: PLR0913 - an option each
         log=log,
         ways=Ways(passwords, () if providers is None else tuple(providers_of(providers))),
     )
+    if workers > 1:
+        from api.workers import serve_by_several  # noqa: PLC0415 - likewise
+
+        serve_by_several(here.home, ask_passphrase, door, here.output, workers)
+        return
+    extractor = here.extractor()
     serve_until_interrupted(here.instance(), extractor, door, here.output)
 
 

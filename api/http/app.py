@@ -4,6 +4,7 @@ Nothing is open without sign-in but the public log, the witness, and whether it 
 given an identifier, and the logs hold that and no more: no names, no content, no secrets.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from api.http.protection import protection_routes
 from api.http.records import Alive, Ready
 from api.http.registry import registry_routes
 from api.http.transfers import transfer_routes
+from api.http.turns import Turns
 from api.http.uploads import OFFSET_TYPE, UPLOADS, upload_routes
 from api.http.versions import version_routes
 from api.http.watching import Counts, Watch
@@ -42,9 +44,13 @@ from api.uploading import Uploading
 from api.wiring import Instance
 from evidence_store.dossiers import Chains
 
+log = logging.getLogger("evidence.http")
 BODY_BYTES_MAX = 1024 * 1024
 QUERY_BYTES_MAX = 8 * 1024
 PARAMETERS_MAX = 50
+HEADERS_MAX = 100
+DIGITS_MAX = 19  # of a number of bytes
+UNFORESEEN = "an error that was not foreseen; nothing half-done is kept"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -161,6 +167,7 @@ def create_app(
     app.add_middleware(Conditional)
     app.add_middleware(ContentDigest, is_streamed=_is_streamed, bytes_max=BODY_BYTES_MAX)
     app.add_middleware(Limits)
+    app.add_middleware(Turns)
     app.add_middleware(Around)  # the last that is added is the outermost
     app.add_middleware(Watch, counts=counts or Counts())
     return app
@@ -205,7 +212,7 @@ def _health() -> APIRouter:
 
 
 class Around:
-    """The headers of each answer, the request's identifier among them."""
+    """The headers of each answer, the request's identifier among them; also of what failed unforeseen."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -215,10 +222,12 @@ class Around:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = scope["state"]["request_id"]
+        request_id, answered = scope["state"]["request_id"], False
 
         async def completed(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
+                answered = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -228,7 +237,13 @@ class Around:
                     headers["Allow"] = ", ".join(_methods(Request(scope)))
             await send(message)
 
-        await self._app(scope, receive, completed)
+        try:
+            await self._app(scope, receive, completed)
+        except Exception as error:  # noqa: BLE001 - above us it would be logged with all it holds
+            log.error("not foreseen: %s request %s", type(error).__name__, request_id)  # noqa: TRY400 - likewise
+            if not answered:
+                failed = problems.problem(Request(scope), 500, "E000", UNFORESEEN)
+                await failed(scope, receive, completed)
 
 
 def _methods(request: Request) -> list[str]:
@@ -259,11 +274,21 @@ class Limits:
             )
             return
         headers = dict(scope["headers"])
+        if len(scope["headers"]) > HEADERS_MAX:
+            await _refuse(
+                scope, receive, send, 431, "E431", f"expected at most {HEADERS_MAX} headers"
+            )
+            return
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            await _refuse(
+                scope, receive, send, 415, "E415", "expected a body that is not compressed"
+            )
+            return
         if _is_streamed(scope):
             await self._app(scope, receive, send)
             return
         stated = headers.get(b"content-length", b"0")
-        if not stated.isdigit() or int(stated) > BODY_BYTES_MAX:
+        if not stated.isdigit() or len(stated) > DIGITS_MAX or int(stated) > BODY_BYTES_MAX:
             await _refuse(
                 scope, receive, send, 413, "E413", f"expected at most {BODY_BYTES_MAX} bytes"
             )

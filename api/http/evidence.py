@@ -6,12 +6,12 @@ recorded before the first byte, completed with the count of those that left.
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Query, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from api import cooperation, ledger
@@ -21,6 +21,7 @@ from api.http.knowing import item_known
 from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
 from api.http.records import AccessPage, Decided, ItemPage, ItemView
+from api.http.streaming import Streamed
 from api.views import access_row
 from evidence_store.accessing import Opening, Question, accesses, ask, serve, serve_range, visible
 from evidence_store.errors import MalformedError
@@ -165,7 +166,7 @@ def _access(routes: APIRouter) -> None:
 def _streamed(
     caller: Caller,
     opening: Opening,
-    pieces: Iterator[bytes],
+    pieces: Generator[bytes, None, None],
     start: int | None,
     length: int,
 ) -> Response:
@@ -194,15 +195,14 @@ def _streamed(
         end = start + length - 1
         headers["Content-Range"] = f"bytes {start}-{end}/{version.fingerprint.size_bytes}"
 
-    def body() -> Iterator[bytes]:
-        try:
-            yield first
-            yield from pieces
-        finally:
-            pieces.close()  # type: ignore[attr-defined] # it records how the access ended
-            ledger.settle(caller.instance)
-
-    return StreamingResponse(body(), status, headers, media_type="application/octet-stream")
+    return Streamed(  # closing the pieces records how the access ended
+        first,
+        pieces,
+        headers,
+        media_type="application/octet-stream",
+        status=status,
+        ended=lambda: ledger.settle(caller.instance),
+    )
 
 
 def _wanted(

@@ -1,11 +1,11 @@
 """Packages over HTTP: an access like any other, so a POST; streamed as it is made."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Annotated
 
 from fastapi import APIRouter
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from api import ledger
@@ -13,6 +13,7 @@ from api.http.caller import Accessor, Caller
 from api.http.evidence import SANDBOX
 from api.http.knowing import item_known
 from api.http.problems import problems
+from api.http.streaming import Streamed
 from api.packaging import Asked, package
 from evidence_store.errors import RateError
 from evidence_store.exporting import Choice
@@ -79,10 +80,11 @@ def package_routes() -> APIRouter:
             accesses = next(pieces).decode()
             first = next(pieces, b"")
         except BaseException:
-            pieces.close()  # type: ignore[attr-defined] # a generator
+            pieces.close()
             raise
-        return StreamingResponse(
-            _whole(first, pieces),
+        return Streamed(
+            first,
+            pieces,
             media_type=MEDIA_TYPE,
             headers={
                 **SANDBOX,
@@ -94,7 +96,7 @@ def package_routes() -> APIRouter:
     return routes
 
 
-def _pieces(caller: Caller, asked: PackageAsked) -> Iterator[bytes]:
+def _pieces(caller: Caller, asked: PackageAsked) -> Generator[bytes, None, None]:
     """The identifiers of the accesses, then the package; however it ends, the place is free again."""
     try:
         with caller.instance.catalog.read() as reader:
@@ -112,11 +114,3 @@ def _pieces(caller: Caller, asked: PackageAsked) -> Iterator[bytes]:
     finally:
         _places.release()
         ledger.settle(caller.instance)
-
-
-def _whole(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        yield first
-        yield from pieces
-    finally:
-        pieces.close()  # type: ignore[attr-defined] # it records how the accesses ended

@@ -60,7 +60,7 @@ class Problem(BaseModel):
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems that a route declares, beside those that any can answer."""
-    always = (400, 401, 403, 404, 422, 429, 503)
+    always = (400, 401, 403, 404, 408, 413, 414, 415, 422, 429, 431, 503)
     unchanged: dict[int | str, dict[str, Any]] = (
         {UNCHANGED: {"description": "It is as the caller has it."}} if UNCHANGED in statuses else {}
     )

@@ -58,6 +58,10 @@ class TusError(EvidenceError):
         self.code = code
 
 
+class EndingError(UnavailableError):
+    """The server process ends; what came is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """A body that is to be appended: where, and what must hold of it."""
@@ -266,6 +270,7 @@ async def _append(request: Request, uploading: Uploading, upload: Upload, body: 
                 if len(waiting) >= SEGMENT_BYTES:
                     await storing.put(waiting)
                     waiting = bytearray()
+                await storing.insist_going_on(waiting)
                 if (now := loop.time()) - seen > 1:  # not for each of a million chunks
                     patience.reschedule(now + IDLE_SECONDS)
                     seen = now
@@ -297,6 +302,16 @@ class _Storing:
                 self._uploading.store, self._upload, segment, acknowledge=self._at_once
             )
         )
+
+    async def insist_going_on(self, waiting: bytearray) -> None:
+        """Insist that this process is not about to end; if it is, what came is stored first.
+
+        Raises:
+            EndingError: if it is.
+        """
+        if self._uploading.stopping.is_set():
+            await self.put(waiting)
+            raise EndingError("upload: this server ends; go on from the offset")
 
     async def settled(self) -> Upload:
         """The upload with everything that was put."""

@@ -1,6 +1,7 @@
 #!/bin/sh
 # A whole cooperation between two States with nothing but curl, sha256sum and openssl: upload, request, grant, terms,
-# download, transfer, verification. Each step stops the script if it does not go as it should.
+# download, transfer, verification. Each step stops the script if it does not go as it should. For an exercise: elsewhere
+# officers sign terms and acceptance of custody with their passkeys (docs/format.md, section 23), and no token can.
 #
 #   REQUEST='{…the document of the request…}' SERVER=https://evidence.example CASE=SI-CASE-0001 HOME_AUTHORITY=… THEIR_AUTHORITY=… \
 #   PROSECUTOR=evr_pat_… CENTRAL=evr_pat_… THEIR_PROSECUTOR=evr_pat_… THEIR_CENTRAL=evr_pat_… sh cooperation.sh FILE

@@ -420,7 +420,7 @@ def test_a_reader_who_goes_away_is_on_record_with_what_left(world: World[Ledger]
     opening = opened(world, "prosecutor", ern)
     pieces = serve(desk, world.policy, opening, world.vault)
     left = len(next(pieces))
-    pieces.close()  # type: ignore[attr-defined]
+    pieces.close()
     with world.catalog.read() as reader:
         access = reader.dossiers.access(opening.access)
     assert (access.served_bytes, access.ended, access.served_sha256) == (left, "interrupted", None)

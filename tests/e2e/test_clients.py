@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from tusclient import client as tus
 
-from tests.e2e.test_serve import Served, served  # noqa: F401 - a fixture
+from tests.served import Served
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -86,7 +86,7 @@ class Made:
 
 
 @pytest.fixture
-def made(served: Served, tmp_path: Path) -> Iterator[Made]:  # noqa: F811 - the fixture
+def made(served: Served, tmp_path: Path) -> Iterator[Made]:
     folder = tmp_path / "client"
     folder.mkdir()
     client = Made(served, folder)
@@ -98,7 +98,7 @@ def made(served: Served, tmp_path: Path) -> Iterator[Made]:  # noqa: F811 - the 
 
 @pytest.mark.slow
 def test_a_client_made_from_the_openapi_makes_a_whole_cooperation(
-    served: Served,  # noqa: F811 - the fixture
+    served: Served,
     made: Made,
     tmp_path: Path,
 ) -> None:
@@ -223,7 +223,7 @@ def _verifies(package: Path) -> bool:
     reason="curl and openssl are not installed",
 )
 def test_curl_makes_a_whole_cooperation(
-    served: Served,  # noqa: F811 - the fixture
+    served: Served,
     tmp_path: Path,
 ) -> None:
     (tmp_path / "note.txt").write_bytes(os.urandom(100_000))

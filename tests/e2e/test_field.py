@@ -24,7 +24,7 @@ from evidence_store.moment import Moment
 from evidence_store.registering import approve, propose
 from tests.cooperation import ALWAYS, BRAVO_CENTRAL
 from tests.e2e.conftest import Ran
-from tests.e2e.test_serve import Served
+from tests.served import Served
 
 SEAL, STATE = ".evidence-seal.json", ".evidence-push"
 REGISTRARS = ("OFF-0001", "OFF-0002")

@@ -1,11 +1,9 @@
 """The server as a process of its own: killed in the middle, asked by clients that we did not write."""
 
-import base64
 import hashlib
 import io
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,104 +23,7 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import response_schema_conformance
 from tusclient import client as tus
 
-from api.tokens import SCOPES, make_token
-from evidence_store.identifiers import Ern
-from tests.cooperation import Whole, World
-from tests.doors import instance_at
-
-MEBIBYTE = 1024 * 1024
-TUS = {"Tus-Resumable": "1.0.0"}
-
-
-class Served:
-    """A governed instance, and a server on it that can be killed and started again."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        with closing(instance_at(home)) as instance:
-            world = World(Whole(instance), vault=instance.vault)
-            self.case = str(world.case)
-            now = instance.clock.now()
-            life = timedelta(days=1)
-            self.tokens = {
-                name: make_token(instance.doors, person, "t", SCOPES, now, life)[1]
-                for name, person in world.people.items()
-            }
-        with closing(socket.create_server(("127.0.0.1", 0))) as free:
-            self.port = free.getsockname()[1]
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        run = "import sys; from api.cli.main import main; sys.exit(main())"
-        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-            [
-                sys.executable,
-                "-c",
-                run,
-                "--home",
-                str(self.home),
-                "serve",
-                "--port",
-                str(self.port),
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=Path(__file__).parents[2],
-        )
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            try:
-                if httpx2.get(f"{self.address}/ready", timeout=5).status_code == 200:
-                    return
-            except httpx2.TransportError:
-                time.sleep(0.1)
-        raise AssertionError("the server did not come up")
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait(30)
-
-    def stop(self) -> int:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
-
-    def headers(self, name: str = "prosecutor") -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.tokens[name]}"}
-
-    def outcome(self, path: str) -> dict[str, Any]:
-        answer = httpx2.get(self.address + path, headers=self.headers(), timeout=60)
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def stored(self, ern: str) -> bytes:
-        from api import wiring  # noqa: PLC0415 - of this helper
-
-        with closing(wiring.open_instance(self.home, lambda: b"")) as instance:
-            with instance.catalog.read() as reader:
-                (version,) = reader.versions(Ern.parse(ern))
-                sealed = reader.sealed(version.object_name)
-            return b"".join(instance.vault.open(sealed))
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    server = Served(tmp_path / "home")
-    server.start()
-    yield server
-    if server.process is not None and server.process.poll() is None:
-        server.kill()
-
-
-def said(**metadata: str) -> str:
-    return ",".join(
-        f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in metadata.items()
-    )
+from tests.served import MEBIBYTE, TUS, Served, said
 
 
 @contextmanager

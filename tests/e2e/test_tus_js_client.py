@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_serve import MEBIBYTE, Served
+from tests.served import MEBIBYTE, Served
 
 CLIENTS = Path(__file__).parents[1] / "clients"
 INSTALL_SECONDS = 120

@@ -18,7 +18,7 @@ import pytest
 from api.tokens import SCOPES, make_token
 from tests.cooperation import Whole, World
 from tests.doors import instance_at
-from tests.e2e.test_serve import said
+from tests.served import said
 
 MARK = "S3cretMark"
 RUN = "import sys; from api.cli.main import main; sys.exit(main())"

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -300,8 +301,6 @@ def test_a_byte_changed_at_rest_is_noticed_before_it_becomes_evidence(client: Cl
 def test_work_under_a_lease_is_done_by_one(doors: Doors) -> None:  # noqa: F811 - the fixture
     first, second = (Worker(doors.instance, doors.uploading) for _ in range(2))
     now = doors.instance.clock.now()
-    from datetime import timedelta  # noqa: PLC0415 - of this test
-
     assert doors.instance.doors.lease("sequencing", first.holder, now, now + timedelta(minutes=1))
     assert "sequencing" not in second.once()
     later = now + timedelta(minutes=2)  # the holder died: its lease runs out
@@ -382,3 +381,15 @@ def test_an_upload_that_is_ended_leaves_no_object_behind(client: Client) -> None
     assert client("DELETE", path, TUS).status_code == 204
     client.doors.uploading.close()
     assert list(client.doors.instance.objects.names()) == before
+
+
+def test_an_upload_that_another_process_takes_in_just_now_is_left_to_it(client: Client) -> None:
+    path = client.create(5).headers["location"]
+    kept, now = client.doors.instance.doors, client.doors.instance.clock.now()
+    lease = f"upload/{path.rpartition('/')[2][:2]}"
+    assert kept.lease(lease, "another", now, now + timedelta(minutes=1))
+    assert client.patch(path, 0, b"12345").status_code == 204
+    assert client.outcome(path)["state"] == "whole"
+    kept.release(lease, "another", now)
+    client.doors.uploading.take_in_waiting()
+    assert client.outcome(path)["state"] == "done"
