@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from evidence_store.doors import Upload
-from evidence_store.intake import Content
-from ingest.arriving import Early
+from ingest.arriving import Early, Taken
 
 EARLY_MAX = 2  # each shows up to 64 MiB in memory
 EARLY_IDLE_SECONDS = 120.0
@@ -59,14 +58,14 @@ class EarlyOnes:
                 return
         self.drop(before.id)
 
-    def content(self, upload: Upload) -> Content | None:
+    def taken(self, upload: Upload) -> Taken | None:
         """What an upload that is whole holds, if it was taken in early; else None."""
         with self._lock:
             one = self._ones.get(upload.id)
         if one is None:
             return None
         with one.feeding:
-            found = one.early.content() if one.fed == upload.parts else None
+            found = one.early.taken() if one.fed == upload.parts else None
         if found is None:
             self.drop(upload.id)
         with self._lock:

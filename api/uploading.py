@@ -1,8 +1,7 @@
 """Uploads: sealed segment by segment as bytes arrive, and taken in when the last one has.
 
-A segment is an age stream of its own under the upload's key and a fresh nonce, so nothing is ever
-sealed twice under one. The record is told after the segment is durable, and only if nobody
-else has taken the upload over meanwhile.
+The record is told of bytes after they are durable (`api.writing`), and only if nobody else has taken
+the upload over meanwhile.
 """
 
 import json
@@ -12,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Protocol
 
 from api import cooperation, field_arrivals, ledger
 from api.cli.asserted import Statement, kind_named, statement
 from api.cli.receipts import receipt_fields
 from api.early import EarlyOnes
 from api.wiring import Instance
+from api.writing import SealedWriter, Segments
 from evidence_store.age import stream
 from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.desk import Desk
@@ -29,12 +28,13 @@ from evidence_store.errors import (
     EvidenceError,
     MalformedError,
     NotFoundError,
+    StoreUnavailableError,
     UnavailableError,
 )
 from evidence_store.identifiers import CaseId, PersonCode
-from evidence_store.intake import Arrival, Intake, Registered, source_key
+from evidence_store.intake import Arrival, Content, Intake, Registered, source_key
 from evidence_store.kinds import EvidenceKind, kind_of
-from ingest.arriving import Arriving, Early
+from ingest.arriving import Arriving, Early, Looked
 from ingest.extraction.supervisor import Extractor
 
 LIFE = timedelta(days=7)
@@ -68,22 +68,6 @@ LEASE_SECONDS = 30
 TAKEN_IN_BYTES_A_SECOND = 16 * 1024 * 1024  # or more
 
 
-class Segments(Protocol):
-    """Where sealed segments lie. See `storage.uploads.segments.UploadFolder`."""
-
-    def write(self, upload_id: str, epoch: int, at: int, content: bytes | memoryview) -> None:
-        """Write at a place of an epoch's file, durably."""
-        ...
-
-    def read(self, upload_id: str, epoch: int, offset: int, length: int) -> Iterator[bytes]:
-        """Read from a place of an epoch's file."""
-        ...
-
-    def remove(self, upload_id: str) -> None:
-        """Let go of an upload's bytes."""
-        ...
-
-
 class FencedError(ConflictError):
     """Another request writes to this upload now."""
 
@@ -108,7 +92,7 @@ class Uploading:
     """Set when this process is to end: bodies under way end where they are."""
     holder: str = field(default_factory=lambda: secrets.token_hex(8))
     _finishing: threading.Lock = field(default_factory=threading.Lock)
-    _early: EarlyOnes = field(default_factory=EarlyOnes)
+    early: EarlyOnes = field(default_factory=EarlyOnes)
     _seals: field_arrivals.ReadSeals = field(default_factory=field_arrivals.ReadSeals)
 
     @property
@@ -182,30 +166,9 @@ class Uploading:
             raise NotFoundError("there is no such upload")
         return found
 
-    def store(
-        self, upload: Upload, content: bytes | bytearray, *, acknowledge: bool = True
-    ) -> Upload:
-        """Make bytes durable behind those there are, and acknowledge them unless told not to.
-
-        Nobody may change `content` afterwards.
-
-        Raises:
-            FencedError: if another request has taken over; nothing is acknowledged.
-            NoSpaceError, StoreUnavailableError, CatalogBusyError: nothing is acknowledged.
-        """
-        if not content:
-            return upload
-        file_key = self.instance.keyring.unwrap(upload.header)
-        nonce = self.instance.random(stream.NONCE_BYTES)
-        out = memoryview(bytearray(stream.sealed_size(len(content))))
-        out[: len(nonce)] = nonce
-        sealer = stream.Sealer(file_key, nonce)
-        sealer.seal_into(memoryview(content), out[len(nonce) :], final=True)
-        own = (stream.sealed_size(size) for epoch, size in upload.parts if epoch == upload.epoch)
-        self.segments.write(upload.id, upload.epoch, sum(own), out)
-        moved = _moved(upload, len(content))
-        self._early.feed(upload, moved, content, self._begun_early)
-        return self.acknowledge(moved) if acknowledge else moved
+    def writer(self, upload: Upload, *, whole: bool = False) -> "Writer":
+        """What a request's bytes go into; they are the `whole` of an upload, if that is known."""
+        return Writer(self, upload, whole=whole)
 
     def acknowledge(self, upload: Upload) -> Upload:
         """Tell the record what is durable.
@@ -296,7 +259,7 @@ class Uploading:
                 upload.id, before=state, after=UploadState.ENDED, outcome=None
             ):
                 self.segments.remove(upload.id)
-                self._early.drop(upload.id)
+                self.early.drop(upload.id)
                 return
         raise ConflictError("upload: it is finished, and stays")
 
@@ -312,7 +275,7 @@ class Uploading:
 
     def close(self) -> None:
         """Let go of what is in memory only."""
-        self._early.close()
+        self.early.close()
 
     def plaintext(self, upload: Upload) -> Iterator[bytes]:
         """The bytes of an upload, in order, each segment authenticated.
@@ -326,23 +289,21 @@ class Uploading:
             if part is None:
                 raise NotFoundError("upload: a part of it is gone")
             yield from self.plaintext(part)
-        file_key = self.instance.keyring.unwrap(upload.header)
-        at: dict[int, int] = {}
+        file_key = self.instance.keyring.unwrap(upload.header) if upload.parts else b""
         for epoch, length in upload.parts:
-            start, size = at.get(epoch, 0), stream.sealed_size(length)
-            sealed = self.segments.read(upload.id, epoch, start, size)
-            yield from stream.opened(sealed, file_key)
-            at[epoch] = start + size
+            # The record says how much counts; whoever was cut off could not say that it was all.
+            may_be_cut = length % stream.CHUNK_BYTES == 0
+            sealed = self.segments.read(upload.id, epoch, 0, stream.sealed_size(length))
+            yield from stream.opened(sealed, file_key, may_be_cut=may_be_cut)
 
     def _taken_in(self, upload: Upload) -> str:
         desk = cooperation.desk(self.instance, str(upload.officer))
         said = upload.metadata
         case_id = CaseId.parse(said["case"])
         name = field_arrivals.source_name(said)
-        content = self._early.content(upload)
+        content = self._as_it_is(upload, self.early.taken(upload))
         if content is None:
-            arriving = Arriving(self.instance.vault, self.extractor)
-            content = arriving.take(self.plaintext(upload), name, upload.offset)
+            content = self._arriving.take(self.plaintext(upload), name, upload.offset)
         try:
             asserted = _statement(desk, said).asserted(self.instance.catalog)
             if "kind" not in said:
@@ -374,11 +335,35 @@ class Uploading:
             content.sealing.writer.abort()  # of no effect on what was committed
         return self._outcome(registered)
 
-    def _begun_early(self, upload: Upload) -> Early | None:
+    @property
+    def _arriving(self) -> Arriving:
+        return Arriving(self.instance.vault, self.extractor)
+
+    def begun_early(self, upload: Upload, *, whole: bool) -> Early | None:
+        """What takes an upload in while it arrives, if that is worth it.
+
+        If its bytes become an object as they are, they are only looked at; otherwise sealed anew.
+        """
         if upload.state is not UploadState.OPEN or (upload.length or 0) < EARLY_BYTES_MIN:
             return None
-        arriving = Arriving(self.instance.vault, self.extractor)
-        return Early(arriving, field_arrivals.source_name(upload.metadata), upload.length or 0)
+        file = self.segments.file(upload.id, upload.epoch)
+        stays = whole and file is not None and self.instance.objects.adopts(str(file.parent))
+        take = self._arriving.look if stays else self._arriving.take
+        name, size_bytes = field_arrivals.source_name(upload.metadata), upload.length or 0
+        return Early(lambda pieces: take(pieces, name, size_bytes))
+
+    def _as_it_is(self, upload: Upload, taken: Content | Looked | None) -> Content | None:
+        """The content, if it was taken in while it arrived; from its own file, if it was looked at."""
+        if not isinstance(taken, Looked):
+            return taken
+        file = self.segments.file(upload.id, upload.parts[0][0])
+        if len(upload.parts) > 1 or file is None:
+            return None  # it was cut off, and another writer went on
+        file_key = self.instance.keyring.unwrap(upload.header)
+        try:
+            return taken.content(self.instance.vault.adopt(str(file), file_key))
+        except StoreUnavailableError:
+            return None  # a filesystem without second names; its bytes can be sealed anew
 
     def _outcome(self, registered: Registered) -> str:
         waits = ledger.settle(self.instance)
@@ -432,5 +417,50 @@ def _statement(desk: Desk, said: Mapping[str, str]) -> Statement:
     )
 
 
+@dataclass(slots=True)
+class Writer:
+    """One request's bytes on their way into an upload, in order. `upload` is it with what is durable."""
+
+    _uploading: Uploading
+    upload: Upload
+    whole: bool
+    _sealed: SealedWriter | None = None
+
+    def put(self, content: bytes | bytearray, *, final: bool, acknowledge: bool = True) -> Upload:
+        """Make bytes durable behind those there are, and acknowledge them unless told not to.
+
+        They are `PIECE_BYTES`, or the final ones and no more than that. Nobody may change
+        them afterwards.
+
+        Raises:
+            FencedError: if another request has taken over; nothing is acknowledged.
+            NoSpaceError, StoreUnavailableError, CatalogBusyError: nothing is acknowledged.
+        """
+        if not content:
+            return self.upload
+        uploading, before = self._uploading, self.upload
+        if self._sealed is None:
+            file_key = uploading.instance.keyring.unwrap(before.header)
+            nonce = uploading.instance.random(stream.NONCE_BYTES)
+            self._sealed = SealedWriter(
+                uploading.segments, before.id, before.epoch, file_key, nonce
+            )
+        self._sealed.write(content, final=final)
+        self.upload = _moved(before, len(content))
+        uploading.early.feed(
+            before,
+            self.upload,
+            content,
+            lambda upload: uploading.begun_early(upload, whole=self.whole),
+        )
+        return uploading.acknowledge(self.upload) if acknowledge else self.upload
+
+
 def _moved(upload: Upload, more: int) -> Upload:
-    return replace(upload, offset=upload.offset + more, parts=(*upload.parts, (upload.epoch, more)))
+    """The upload with more bytes of its present writer."""
+    parts = upload.parts
+    if parts and parts[-1][0] == upload.epoch:
+        parts, more_of_it = parts[:-1], parts[-1][1] + more
+    else:
+        more_of_it = more
+    return replace(upload, offset=upload.offset + more, parts=(*parts, (upload.epoch, more_of_it)))

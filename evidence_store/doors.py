@@ -136,7 +136,10 @@ class DoorStore(Protocol):
     def end_upload(
         self, upload_id: str, *, before: UploadState, after: UploadState, outcome: str | None
     ) -> bool:
-        """Move an upload on; False if it was not in the state `before`."""
+        """Move an upload on; False if it was not in the state `before`.
+
+        When it is over, the header that opens its bytes is gone with the move.
+        """
         ...
 
     def uploads_in(self, state: UploadState, *, limit: int = 100) -> Sequence[Upload]:

@@ -28,7 +28,7 @@ from evidence_store.item import Asserted, Item, ItemStatus, SealedObject, Versio
 from evidence_store.ledger.event import Draft
 from evidence_store.ports import Catalog, CatalogWriter, ObjectWriter
 from evidence_store.recording import Recorder
-from evidence_store.vault import Sealing, Vault
+from evidence_store.vault import Body, Vault
 from evidence_store.verification import Outcome, stated_digest_error, verify_stored
 
 
@@ -47,7 +47,7 @@ class Content:
     """A source's content, read once, digested, identified and sealed, not yet durable."""
 
     fingerprint: Fingerprint
-    sealing: Sealing
+    sealing: Body
     media_type: str
     name_mismatch: bool
     claims: tuple[ClaimSet, ...]

@@ -94,6 +94,20 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def adopts(self, folder: str) -> bool:
+        """Whether files in this folder of this machine can become objects as they are, without being copied."""
+        ...
+
+    def adopt(self, name: ObjectName, file: str) -> ObjectWriter:
+        """A writer that has written the whole of a file in a folder that the store `adopts` from.
+
+        Nothing more is written to it. The file's own name stays until whoever has it removes it.
+
+        Raises:
+            NoSpaceError, StoreUnavailableError: as `ObjectWriter.write`, or if it cannot be adopted.
+        """
+        ...
+
     def commit(self, writers: Sequence[ObjectWriter], /) -> None:
         """Make the objects durable and readable under their names, all with one flush.
 

@@ -26,13 +26,29 @@ NAME_BYTES = 16
 
 
 @dataclass(slots=True)
-class Sealing:
-    """Content on its way into an object: encrypts, in order, what `writer` is then given."""
+class Body:
+    """Sealed content that is on its way into the store, with the header that opens it."""
 
     writer: ObjectWriter
     header: bytes = field(repr=False)
     recipient: str
     file_key: bytes = field(repr=False)
+
+    def sealed(self, fingerprint: Fingerprint) -> SealedObject:
+        """The catalog's record of the object, once all of it is written."""
+        return SealedObject(
+            name=self.writer.name,
+            fingerprint=fingerprint,
+            stored_bytes=self.writer.size_bytes,
+            header=self.header,
+            recipient=self.recipient,
+        )
+
+
+@dataclass(slots=True)
+class Sealing(Body):
+    """Content on its way into an object: encrypts, in order, what `writer` is then given."""
+
     _sealer: stream.Sealer = field(repr=False)
     _nonce: bytes = field(repr=False)
 
@@ -50,16 +66,6 @@ class Sealing:
         out[:start] = self._nonce  # the body begins with the nonce, once
         self._nonce = b""
         return start + self._sealer.seal_into(plaintext, out[start:], final=final)
-
-    def sealed(self, fingerprint: Fingerprint) -> SealedObject:
-        """The catalog's record of the object, once all of it is written."""
-        return SealedObject(
-            name=self.writer.name,
-            fingerprint=fingerprint,
-            stored_bytes=self.writer.size_bytes,
-            header=self.header,
-            recipient=self.recipient,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,22 @@ class Vault:
             file_key=file_key,
             _sealer=stream.Sealer(file_key, nonce),
             _nonce=nonce,
+        )
+
+    def adopt(self, file: str, file_key: bytes) -> Body:
+        """A body that is sealed already, whole and durable in a file of this machine: it becomes an object as it is.
+
+        Whoever sealed it vouches for what is in it. The file keeps its name until its owner removes
+        it; from now on nobody may write to it.
+
+        Raises:
+            NoSpaceError, StoreUnavailableError: as `ObjectStore.adopt`.
+        """
+        return Body(
+            writer=self.objects.adopt(ObjectName.of(self.random(NAME_BYTES)), file),
+            header=self.keyring.wrap(file_key),
+            recipient=self.keyring.recipient,
+            file_key=file_key,
         )
 
     def open(

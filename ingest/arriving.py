@@ -7,7 +7,7 @@ that lies in memory only; of what is longer it sees no more than that.
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,16 +15,40 @@ from queue import Full, Queue
 
 from evidence_store.age.stream import CHUNK_BYTES
 from evidence_store.ahead import ahead
-from evidence_store.digest import Fingerprinter
+from evidence_store.claims import ClaimSet
+from evidence_store.digest import Fingerprint, Fingerprinter
 from evidence_store.errors import EvidenceError, UnavailableError
 from evidence_store.intake import Content
-from evidence_store.vault import Sealing, Vault
+from evidence_store.vault import Body, Sealing, Vault
 from ingest.extraction.supervisor import Extractor
 
 SHOWN_BYTES_MAX = 64 * 1024 * 1024
 BUFFER_BYTES = 16 * CHUNK_BYTES
 WAITING_MAX = 2
 BUFFERS = WAITING_MAX + 3  # one is filled, two wait, one is sealed and digested, one changes hands
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What content is, wherever it is sealed."""
+
+    fingerprint: Fingerprint
+    media_type: str
+    name_mismatch: bool
+    claims: tuple[ClaimSet, ...]
+
+    def content(self, sealing: Body) -> Content:
+        """It, with where it is sealed."""
+        return Content(
+            fingerprint=self.fingerprint,
+            sealing=sealing,
+            media_type=self.media_type,
+            name_mismatch=self.name_mismatch,
+            claims=self.claims,
+        )
+
+
+Taken = Content | Looked
 
 
 @dataclass(slots=True)
@@ -42,11 +66,11 @@ class Arriving:
             EvidenceError: what the pieces raise.
         """
         sealing = self.vault.begin(size_bytes)
-        shown = os.memfd_create("arriving", os.MFD_CLOEXEC)
         try:
-            fingerprinter, room = Fingerprinter(), SHOWN_BYTES_MAX
+            fingerprinter = Fingerprinter()
             out = memoryview(bytearray(Sealing.room(BUFFER_BYTES)))
             with (
+                closing(_Shown(size_bytes)) as shown,
                 ThreadPoolExecutor(1, "arriving") as beside,  # SHA-256 takes as long as the rest
                 closing(ahead(_buffered(pieces), waiting=WAITING_MAX)) as buffers,
             ):
@@ -56,22 +80,56 @@ class Arriving:
                         digested.result()
                     digested = beside.submit(fingerprinter.update, piece)
                     sealing.writer.write(out[: sealing.seal_into(piece, out, final=final)])
-                    os.write(shown, piece[:room])
-                    room -= len(piece[:room])
-            shown_bytes = min(size_bytes, SHOWN_BYTES_MAX)
-            extraction = self.extractor.submit(shown, name, shown_bytes).result()
+                    shown.take(piece)
+                if digested is not None:
+                    digested.result()
+                found = self._looked(shown, name, fingerprinter)
         except BaseException:
             sealing.writer.abort()
             raise
-        finally:
-            os.close(shown)
-        return Content(
+        return found.content(sealing)
+
+    def look(self, pieces: Iterator[bytes], name: bytes, size_bytes: int) -> Looked:
+        """The content, digested and identified: for what is sealed elsewhere.
+
+        Raises:
+            EvidenceError: what the pieces raise.
+        """
+        fingerprinter = Fingerprinter()
+        with closing(_Shown(size_bytes)) as shown:
+            for piece in pieces:
+                fingerprinter.update(piece)
+                shown.take(piece)
+            return self._looked(shown, name, fingerprinter)
+
+    def _looked(self, shown: "_Shown", name: bytes, fingerprinter: Fingerprinter) -> Looked:
+        extraction = self.extractor.submit(shown.descriptor, name, shown.size_bytes).result()
+        return Looked(
             fingerprint=fingerprinter.result(),
-            sealing=sealing,
             media_type=extraction.media_type,
             name_mismatch=extraction.name_mismatch,
             claims=extraction.claims,
         )
+
+
+class _Shown:
+    """The beginning of content, in a file that lies in memory only."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.size_bytes = min(size_bytes, SHOWN_BYTES_MAX)
+        self.descriptor = os.memfd_create("arriving", os.MFD_CLOEXEC)
+        self._room = SHOWN_BYTES_MAX
+
+    def take(self, piece: bytes | bytearray | memoryview) -> None:
+        """The next bytes, as many as are shown."""
+        if self._room:
+            with memoryview(piece) as whole, whole[: self._room] as part:
+                os.write(self.descriptor, part)
+                self._room -= len(part)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.descriptor)
 
 
 def _buffered(pieces: Iterator[bytes]) -> Iterator[tuple[memoryview, bool]]:
@@ -98,11 +156,12 @@ class Early:
     and the content is taken in from where it is durable. Fed by one thread at a time.
     """
 
-    def __init__(self, arriving: Arriving, name: bytes, size_bytes: int) -> None:
-        self._arriving, self._name, self._size_bytes = arriving, name, size_bytes
+    def __init__(self, take: Callable[[Iterator[bytes]], Taken]) -> None:
+        """Begin; `take` gets the pieces in a thread of its own."""
+        self._take = take
         self._pieces: Queue[bytes | bytearray | None] = Queue(1)
         self._dropped = False
-        self._content: Future[Content] = Future()
+        self._content: Future[Taken] = Future()
         self.fed_at = time.monotonic()
         threading.Thread(target=self._run, name="early", daemon=True).start()
 
@@ -111,8 +170,8 @@ class Early:
         self.fed_at = time.monotonic()
         return self._put(piece)
 
-    def content(self) -> Content | None:
-        """The content, once all was fed; None if something failed. `abort` its writer afterwards."""
+    def taken(self) -> Taken | None:
+        """What was taken in, once all was fed; None if something failed."""
         self._put(None)
         try:
             return self._content.result()
@@ -136,7 +195,7 @@ class Early:
 
     def _run(self) -> None:
         try:
-            taken = self._arriving.take(self._fed(), self._name, self._size_bytes)
+            taken = self._take(self._fed())
         except BaseException as error:  # noqa: BLE001 - raised again where the content is asked for
             self._content.set_exception(error)
         else:
@@ -149,6 +208,6 @@ class Early:
             raise UnavailableError("upload: it is not taken in early")
 
 
-def _let_go(content: "Future[Content]") -> None:
-    if content.exception() is None:
-        content.result().sealing.writer.abort()
+def _let_go(content: "Future[Taken]") -> None:
+    if content.exception() is None and isinstance(found := content.result(), Content):
+        found.sealing.writer.abort()

@@ -25,7 +25,8 @@ from api.http.caller import Caller, Uploader, needs
 from api.http.integrity import stated_digests
 from api.http.problems import problems
 from api.http.records import UploadView
-from api.uploading import LENGTH_MAX, Uploading
+from api.uploading import LENGTH_MAX, Uploading, Writer
+from api.writing import PIECE_BYTES
 from evidence_store.doors import Upload, UploadState
 from evidence_store.errors import EvidenceError, MalformedError, UnavailableError
 
@@ -36,7 +37,6 @@ ALGORITHMS: dict[str, Callable[[], Any]] = {
     "sha512": hashlib.sha512,
     "sha1": hashlib.sha1,
 }
-SEGMENT_BYTES = 8 * 1024 * 1024
 IDLE_SECONDS = 60.0  # a body whose bytes come slower holds a place for nobody
 OFFSET_TYPE = "application/offset+octet-stream"
 METADATA_BYTES_MAX = 16 * 1024
@@ -257,7 +257,8 @@ async def _append(request: Request, uploading: Uploading, upload: Upload, body: 
     """
     at_once = body.checksum is None and body.length is not None
     state = None if body.checksum is None else ALGORITHMS[body.checksum[0]]()
-    storing = _Storing(uploading, upload, at_once=at_once)
+    whole = body.offset == 0 and body.length is not None and body.length == upload.length
+    storing = _Storing(uploading, uploading.writer(upload, whole=whole), at_once=at_once)
     waiting = bytearray()
     loop, seen = asyncio.get_running_loop(), 0.0
     try:
@@ -265,42 +266,44 @@ async def _append(request: Request, uploading: Uploading, upload: Upload, body: 
             async for chunk in request.stream():
                 if state is not None:
                     state.update(chunk)
-                waiting += chunk
-                _insist_fits(storing.received, upload.length, len(waiting))
-                if len(waiting) >= SEGMENT_BYTES:
+                _insist_fits(storing.received, upload.length, len(waiting) + len(chunk))
+                rest = memoryview(chunk)
+                while len(waiting) + len(rest) > PIECE_BYTES:  # something is left for the end
+                    fits = PIECE_BYTES - len(waiting)
+                    waiting += rest[:fits]
+                    rest = rest[fits:]
                     await storing.put(waiting)
                     waiting = bytearray()
+                waiting += rest
                 await storing.insist_going_on(waiting)
                 if (now := loop.time()) - seen > 1:  # not for each of a million chunks
                     patience.reschedule(now + IDLE_SECONDS)
                     seen = now
     except (ClientDisconnect, TimeoutError):
         if at_once:
-            await storing.put(waiting)
+            await storing.put(waiting, final=True)
         raise TusError(408, "upload: the line was cut; go on from the offset", "E408") from None
     finally:
-        stored = await storing.settled()
+        await storing.settled()
     if body.checksum is not None and state is not None and state.digest() != body.checksum[1]:
         raise TusError(460, "upload: the checksum is another; nothing of this body is kept", "E460")
-    return await run_in_threadpool(_completed, uploading, stored, waiting)
+    return await run_in_threadpool(_completed, uploading, storing.writer, waiting)
 
 
 class _Storing:
-    """Stores one segment while the next is received, in order."""
+    """Stores one piece while the next is received, in order."""
 
-    def __init__(self, uploading: Uploading, upload: Upload, *, at_once: bool) -> None:
-        self._uploading, self._upload, self._at_once = uploading, upload, at_once
+    def __init__(self, uploading: Uploading, writer: Writer, *, at_once: bool) -> None:
+        self._uploading, self.writer, self._at_once = uploading, writer, at_once
         self._pending: asyncio.Task[Upload] | None = None
-        self.received = upload.offset
+        self.received = writer.upload.offset
 
-    async def put(self, segment: bytearray) -> None:
-        """Store a segment behind those before, once they are stored. It is theirs from now on."""
+    async def put(self, piece: bytearray, *, final: bool = False) -> None:
+        """Store a piece behind those before, once they are stored. It is theirs from now on."""
         await self.settled()
-        self.received += len(segment)
+        self.received += len(piece)
         self._pending = asyncio.create_task(
-            run_in_threadpool(
-                self._uploading.store, self._upload, segment, acknowledge=self._at_once
-            )
+            run_in_threadpool(self.writer.put, piece, final=final, acknowledge=self._at_once)
         )
 
     async def insist_going_on(self, waiting: bytearray) -> None:
@@ -310,20 +313,19 @@ class _Storing:
             EndingError: if it is.
         """
         if self._uploading.stopping.is_set():
-            await self.put(waiting)
+            await self.put(waiting, final=True)
             raise EndingError("upload: this server ends; go on from the offset")
 
-    async def settled(self) -> Upload:
-        """The upload with everything that was put."""
+    async def settled(self) -> None:
+        """Wait until everything that was put is stored."""
         pending, self._pending = self._pending, None
         if pending is not None:
-            self._upload = await pending
-        return self._upload
+            await pending
 
 
-def _completed(uploading: Uploading, upload: Upload, last: bytearray) -> Upload:
+def _completed(uploading: Uploading, writer: Writer, last: bytearray) -> Upload:
     """The upload with the last bytes of a body, acknowledged; taken in, if it is whole."""
-    stored = uploading.acknowledge(uploading.store(upload, last, acknowledge=False))
+    stored = uploading.acknowledge(writer.put(last, final=True, acknowledge=False))
     if stored.state is UploadState.OPEN and stored.offset == stored.length:
         return _finished(uploading, stored)
     return stored

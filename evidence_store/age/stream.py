@@ -96,11 +96,12 @@ class Sealer:
         return max(1, whole + bool(rest))
 
 
-def opened(body: Iterable[Piece], file_key: bytes) -> Iterator[bytes]:
+def opened(body: Iterable[Piece], file_key: bytes, *, may_be_cut: bool = False) -> Iterator[bytes]:
     """Yield the plaintext of a body given in pieces of any size, chunk by chunk.
 
     Nothing is yielded that is not authentic and in its place; but only when the iteration
-    ends without an error is it known that nothing is missing at the end.
+    ends without an error is it known that nothing is missing at the end. A body that `may_be_cut`
+    is also good if it ends behind a whole chunk: then how long it is is known from elsewhere.
 
     Raises:
         FixityError: if the body was altered, cut short or added to.
@@ -108,7 +109,13 @@ def opened(body: Iterable[Piece], file_key: bytes) -> Iterator[bytes]:
     nonce, sealed = _parted(body)
     aead = _payload_aead(file_key, nonce)
     for index, (chunk, last) in enumerate(_sealed_chunks(sealed)):
-        if plaintext := _opened_chunk(aead, index, chunk, last=last):
+        try:
+            plaintext = _opened_chunk(aead, index, chunk, last=last)
+        except FixityError:
+            if not (last and may_be_cut):
+                raise
+            plaintext = _opened_chunk(aead, index, chunk, last=False)
+        if plaintext:
             yield plaintext
 
 

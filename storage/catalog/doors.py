@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Engine, delete, select, update
 
@@ -30,6 +31,7 @@ TOKEN = table_of(TokenRow)
 UPLOAD = table_of(UploadRow)
 IDEMPOTENCY = table_of(IdempotencyRow)
 LEASE = table_of(LeaseRow)
+_OVER = frozenset({UploadState.DONE, UploadState.ENDED})
 _TOLD = {UploadState.DONE: "upload.finished", UploadState.FAILED: "upload.failed"}
 NONCE = table_of(NonceRow)
 DELIVERY = table_of(DeliveryRow)
@@ -133,7 +135,15 @@ class SqlDoorStore:
     ) -> bool:
         """See `DoorStore.end_upload`."""
         query = update(UPLOAD).where(UPLOAD.c.id == upload_id, UPLOAD.c.state == before.value)
-        changes = {"state": after.value, "outcome": outcome, "epoch": UPLOAD.c.epoch + 1}
+        changes: dict[str, Any] = {
+            "state": after.value,
+            "outcome": outcome,
+            "epoch": UPLOAD.c.epoch + 1,
+        }
+        if after in _OVER:
+            changes["header"] = (
+                b""  # what opens the content is kept with the object, and only there
+            )
         with self._writing() as queries:
             ended = queries.run(query.values(changes)) == 1
             if ended and after in _TOLD:

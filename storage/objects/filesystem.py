@@ -96,6 +96,19 @@ class FilesystemObjectStore:
             direct = self._writes_direct and (size_bytes or 0) >= DIRECT_BYTES
             return FilesystemObjectWriter(name, temporary, next(self._order), direct=direct)
 
+    def adopts(self, folder: str) -> bool:
+        """See `ObjectStore.adopts`. It does if a file there can have a second name in the store."""
+        with store_errors(self._root):
+            found = Path(folder)
+            return found.is_dir() and found.stat().st_dev == self._incoming.stat().st_dev
+
+    def adopt(self, name: ObjectName, file: str) -> FilesystemObjectWriter:
+        """See `ObjectStore.adopt`."""
+        with store_errors(self._root):
+            temporary = self._incoming / f"{name}.{secrets.token_hex(8)}"
+            os.link(file, temporary, follow_symlinks=False)
+            return FilesystemObjectWriter(name, temporary, next(self._order), is_written=True)
+
     def commit(self, writers: Sequence[ObjectWriter], /) -> None:
         """See `ObjectStore.commit`."""
         own = [_own(writer) for writer in writers]

@@ -48,13 +48,22 @@ def store_errors(what: Path | str) -> Iterator[None]:
 class FilesystemObjectWriter:
     """Implements `evidence_store.ports.ObjectWriter`. One that is dropped is aborted."""
 
-    def __init__(self, name: ObjectName, temporary: Path, order: int, *, direct: bool) -> None:
+    def __init__(
+        self,
+        name: ObjectName,
+        temporary: Path,
+        order: int,
+        *,
+        direct: bool = False,
+        is_written: bool = False,
+    ) -> None:
         """Create the temporary file. `order` counts the writers of a store.
 
-        Where it is `direct`, the content is large, and is written around the page cache.
+        Where it is `direct`, the content is large, and is written around the page cache. One that
+        `is_written` is there, whole.
 
         Raises:
-            OSError: if it cannot be created.
+            OSError: if it cannot be created, or is not there.
         """
         self._descriptor: int | None = None
         self._name = name
@@ -63,8 +72,10 @@ class FilesystemObjectWriter:
         self._writing_out_bytes = 0
         self._placed = False
         self.order = order
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        self._descriptor = os.open(temporary, flags, _PRIVATE)
+        made = 0 if is_written else os.O_CREAT | os.O_EXCL
+        self._descriptor = os.open(temporary, os.O_WRONLY | os.O_NOFOLLOW | made, _PRIVATE)
+        if is_written:
+            self._size_bytes = os.fstat(self._descriptor).st_size
         self._direct = DirectWrites(self._descriptor) if direct else None
 
     def __del__(self) -> None:

@@ -9,7 +9,12 @@ from datetime import UTC, datetime
 from threading import Lock
 from uuid import uuid4
 
-from evidence_store.errors import ConflictError, MalformedError, NotFoundError
+from evidence_store.errors import (
+    ConflictError,
+    MalformedError,
+    NotFoundError,
+    StoreUnavailableError,
+)
 from evidence_store.identifiers import ObjectName
 from evidence_store.ports import ObjectWriter, StoredObject
 
@@ -67,6 +72,14 @@ class MemoryObjectStore:
         with self._lock:
             self._open[writer.key] = writer
         return writer
+
+    def adopts(self, folder: str) -> bool:  # noqa: ARG002 - no folder
+        """See `ObjectStore.adopts`."""
+        return False
+
+    def adopt(self, name: ObjectName, file: str) -> ObjectWriter:  # noqa: ARG002 - no file
+        """See `ObjectStore.adopt`."""
+        raise StoreUnavailableError(f"object {name}: this store adopts no files")
 
     def commit(self, writers: Sequence[ObjectWriter], /) -> None:
         """See `ObjectStore.commit`."""

@@ -72,6 +72,14 @@ class S3ObjectStore:
             size_bytes=size_bytes,
         )
 
+    def adopts(self, folder: str) -> bool:  # noqa: ARG002 - no folder
+        """See `ObjectStore.adopts`."""
+        return False
+
+    def adopt(self, name: ObjectName, file: str) -> ObjectWriter:  # noqa: ARG002 - no file
+        """See `ObjectStore.adopt`."""
+        raise StoreUnavailableError(f"object {name}: this store adopts no files")
+
     def commit(self, writers: Sequence[ObjectWriter], /) -> None:
         """See `ObjectStore.commit`. S3 has no common flush: the objects go side by side."""
         own = [_own(writer) for writer in writers]

@@ -5,6 +5,7 @@ So several servers go on with each other's uploads, and nothing of them waits on
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
 from minio import Minio
 from minio.deleteobjects import DeleteObject
@@ -36,14 +37,27 @@ class UploadBucket:
             PAUSES_SECONDS,
         )
 
+    def file(self, upload_id: str, epoch: int) -> Path | None:  # noqa: ARG002 - there is none
+        """None: it is in no file."""
+        return None
+
     def read(self, upload_id: str, epoch: int, offset: int, length: int) -> Iterator[bytes]:
-        """The segment that begins at this place, `length` bytes or as many as there are.
+        """The bytes of an epoch from where a segment begins, `length` or as many as there are.
 
         Raises:
-            NotFoundError: if no segment begins there.
-            StoreUnavailableError: if it cannot be read.
+            NotFoundError: if no segment begins there, or one between others is missing.
+            StoreUnavailableError: if they cannot be read.
         """
-        key = _key(upload_id, epoch, offset)
+        while length > 0:
+            size = 0
+            for piece in self._segment(_key(upload_id, epoch, offset), length):
+                size += len(piece)
+                yield piece
+            if not size:
+                return
+            offset, length = offset + size, length - size
+
+    def _segment(self, key: str, length: int) -> Iterator[bytes]:
         response = asked(key, lambda: self._client.get_object(self._bucket, key), PAUSES_SECONDS)
         try:
             while length > 0:

@@ -51,6 +51,10 @@ class UploadFolder:
         finally:
             os.close(fd)
 
+    def file(self, upload_id: str, epoch: int) -> Path | None:
+        """The epoch's file."""
+        return self._path(upload_id, epoch)
+
     def read(self, upload_id: str, epoch: int, offset: int, length: int) -> Iterator[bytes]:
         """The bytes of an epoch's file from `offset` on, `length` or as many as there are.
 

@@ -12,7 +12,13 @@ from typing import cast
 import pytest
 
 from evidence_store.digest import fingerprint
-from evidence_store.errors import ConflictError, FixityError, MalformedError, NotFoundError
+from evidence_store.errors import (
+    ConflictError,
+    FixityError,
+    MalformedError,
+    NotFoundError,
+    StoreUnavailableError,
+)
 from evidence_store.identifiers import ObjectName
 from evidence_store.item import SealedObject
 from evidence_store.ports import ObjectStore
@@ -91,6 +97,37 @@ def test_what_is_committed_comes_back_bit_for_bit(store: ObjectStore, size_bytes
     assert read(store, name) == content
     stored = store.stat(name)
     assert (stored.name, stored.size_bytes) == (name, size_bytes)
+
+
+def test_a_file_becomes_an_object_as_it_is_where_the_store_adopts(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "beside"
+    folder.mkdir()
+    file, content = folder / "sealed", secrets.token_bytes(70_000)
+    file.write_bytes(content)
+    name = fresh()
+    if not store.adopts(str(folder)):
+        with pytest.raises(StoreUnavailableError):
+            store.adopt(name, str(file))
+        return
+    let_go = store.adopt(fresh(), str(file))
+    let_go.abort()
+    assert file.read_bytes() == content
+    writer = store.adopt(name, str(file))
+    assert (writer.name, writer.size_bytes) == (name, len(content))
+    store.commit([writer])
+    file.unlink()
+    assert read(store, name) == content
+    assert store.stat(name).size_bytes == len(content)
+    assert name in list(store.names())
+    assert store.unfinished(before=datetime.now(tz=UTC) + AHEAD) == []
+
+
+def test_what_is_not_there_is_not_adopted(store: ObjectStore, tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError):
+        store.adopt(fresh(), str(tmp_path / "nothing"))
+    assert not store.adopts(str(tmp_path / "nowhere"))
 
 
 def test_chunks_of_any_kind_and_size_make_one_object(store: ObjectStore) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.uploading import Segments
+from api.writing import Segments
 from evidence_store.errors import NotFoundError
 from storage.uploads.bucket import UploadBucket
 from storage.uploads.segments import UploadFolder
@@ -52,6 +52,8 @@ def test_segments_come_back_from_where_they_were_written(segments: Segments, upl
     segments.write(upload, 1, len(first), memoryview(second))
     assert read(segments, upload, 1, 0, len(first)) == first
     assert read(segments, upload, 1, len(first), len(second)) == second
+    assert read(segments, upload, 1, 0, len(first) + 5) == first + second[:5]
+    assert read(segments, upload, 1, 0, len(first) + len(second)) == first + second
 
 
 def test_a_segment_that_was_not_acknowledged_is_written_anew(

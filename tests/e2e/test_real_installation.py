@@ -45,7 +45,7 @@ def test_one_command_serves_with_postgresql_and_s3_and_leaves_nothing(
         assert process.wait(90) == 0
     finally:
         with process:  # its pipes are closed, and it is waited for
-            process.kill()
+            process.terminate()  # it ends what it started
     assert list(temporary.iterdir()) == []
     temporary.rmdir()
     running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)  # noqa: S607 - of the system

@@ -10,8 +10,10 @@ from httpx2 import Response
 
 from api.uploading import Uploading
 from api.worker import Worker
+from api.writing import PIECE_BYTES
 from evidence_store.doors import UploadState
 from evidence_store.errors import StoreUnavailableError
+from ingest.arriving import Arriving
 from tests.doors import Doors, doors  # noqa: F401 - a fixture
 
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -196,7 +198,7 @@ def test_whoever_comes_last_goes_on_and_the_one_before_is_fenced_off(client: Cli
     stale = uploading.take_over(uploading.mine(path.rpartition("/")[2], officer))
     assert client.patch(path, 0, b"ABCDE").status_code == 204
     with pytest.raises(Exception, match="another request"):
-        uploading.store(stale, b"12345")
+        uploading.writer(stale).put(b"12345", final=True)
     # What the stale one wrote is in a file of its own, and nothing refers to it.
     assert client.offset(path) == 5
     client.patch(path, 5, b"FGHIJ")
@@ -332,6 +334,37 @@ def test_a_large_upload_is_taken_in_while_it_arrives(
     path = client.create(len(LARGE)).headers["location"]
     monkeypatch.setattr(type(client.doors.uploading), "plaintext", None)  # nothing is read again
     sent(client, path, 0, 1, 2)
+    insist_large(client, path)
+
+
+def test_an_upload_in_one_body_is_sealed_once_and_becomes_the_object_as_it_is(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = client.create(len(LARGE)).headers["location"]
+    uploading, identifier = client.doors.uploading, path.rpartition("/")[2]
+    monkeypatch.setattr(type(uploading), "plaintext", None)  # nothing is read again
+    monkeypatch.setattr(Arriving, "take", None)  # nor sealed again
+    assert client.patch(path, 0, LARGE).status_code == 204
+    monkeypatch.undo()
+    insist_large(client, path)
+    kept = uploading.doors.upload(identifier)
+    assert kept is not None
+    assert kept.header == b""  # what opens the object is kept with the object only
+    file = uploading.segments.file(identifier, kept.parts[0][0])
+    assert file is not None
+    assert not file.exists()
+
+
+def test_an_upload_in_one_body_that_is_cut_and_goes_on_is_whole(client: Client) -> None:
+    path = client.create(len(LARGE)).headers["location"]
+    uploading, identifier = client.doors.uploading, path.rpartition("/")[2]
+    upload = uploading.take_over(
+        uploading.mine(identifier, client.doors.world.people["prosecutor"])
+    )
+    # As if the process died here: whole chunks are acknowledged, and nobody said that it was all.
+    uploading.writer(upload, whole=True).put(LARGE[:PIECE_BYTES], final=False)
+    assert client.offset(path) == PIECE_BYTES
+    assert client.patch(path, PIECE_BYTES, LARGE[PIECE_BYTES:]).status_code == 204
     insist_large(client, path)
 
 

@@ -238,6 +238,27 @@ def test_a_body_cut_short_anywhere_is_noticed(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_a_body_that_may_be_cut_is_good_to_a_whole_chunk_and_to_nothing_else(size: int) -> None:
+    content = PLENTY[:size]
+    body = seal(content)
+
+    def opened(length: int) -> bytes:
+        return b"".join(stream.opened([body[:length]], FILE_KEY, may_be_cut=True))
+
+    assert opened(len(body)) == content
+    whole = range(NONCE_BYTES + SEALED, len(body), SEALED)
+    for length in whole:
+        assert opened(length) == content[: (length - NONCE_BYTES) // SEALED * CHUNK_BYTES]
+    for length in {0, 1, NONCE_BYTES, len(body) - 1} - {*whole, len(body)}:
+        with pytest.raises(FixityError):
+            opened(length)
+    if size:
+        altered = body[:-1] + bytes([body[-1] ^ 1])
+        with pytest.raises(FixityError):
+            list(stream.opened([altered], FILE_KEY, may_be_cut=True))
+
+
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("more", [1, TAG_BYTES, 17, CHUNK_BYTES, SEALED])
 def test_anything_behind_the_end_is_noticed(size: int, more: int) -> None:
     body = seal(PLENTY[:size])
