@@ -43,20 +43,33 @@ from evidence_store.sharing.terms import (
 )
 
 
-def desk(instance: Instance, officer: str, chains: Chains | None = None) -> Desk:
+def desk(instance: Instance, officer: str) -> Desk:
     """The officer's desk: acts are signed as the officer's authority.
-
-    `chains` are those that this process has checked before, of this instance.
 
     Raises:
         NotFoundError: if there is no such officer.
         KeyUnavailableError: if the authority has no key here, or it is revoked.
     """
-    code, chains = PersonCode.parse(officer), chains or Chains()
+    code, chains = PersonCode.parse(officer), Chains()
     with instance.catalog.read() as reader:
         authority = Registry(reader, chains).officer(code).authority
-    recorder = ledger.recorder(instance, authority)
-    return Desk(instance.catalog, recorder, chains, code)
+    found = desk_of(instance, code, authority, chains)
+    found.recorder  # noqa: B018 - who cannot sign is told before anything is asked
+    return found
+
+
+def desk_of(
+    instance: Instance, officer: PersonCode, authority: AuthorityId, chains: Chains
+) -> Desk:
+    """The desk of an officer whose authority is known, with the chains that were checked before."""
+    return Desk(
+        instance.catalog,
+        authority,
+        instance.clock,
+        lambda: ledger.recorder(instance, authority),
+        chains,
+        officer,
+    )
 
 
 def policy() -> Policy:

@@ -1,8 +1,9 @@
 """An officer at work: whose key signs, which look-ups are at hand, what the officer may do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from evidence_store.cooperation.registry import OfficerEntry, OfficerRole
 from evidence_store.dossiers import Chains
@@ -10,29 +11,35 @@ from evidence_store.errors import NotFoundError
 from evidence_store.handling import history_of
 from evidence_store.identifiers import AuthorityId, Ern, PersonCode
 from evidence_store.item import Item
-from evidence_store.ports import Catalog, CatalogReader
+from evidence_store.ports import Catalog, CatalogReader, Clock
 from evidence_store.recording import Recorder
 from evidence_store.registering import Registry
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Desk:
-    """An officer at work. The recorder signs as the officer's authority."""
+    """An officer of an authority at work. `signs` makes the recorder that signs as the authority."""
 
     catalog: Catalog
-    recorder: Recorder
+    authority: AuthorityId
+    clock: Clock
+    signs: Callable[[], Recorder]
     chains: Chains
     officer: PersonCode
 
-    @property
-    def authority(self) -> AuthorityId:
-        """The authority that signs."""
-        return self.recorder.by.authority
+    @cached_property
+    def recorder(self) -> Recorder:
+        """What signs as the officer's authority, made when the first act needs it.
+
+        Raises:
+            KeyUnavailableError: if the authority has no key here, or it is revoked.
+        """
+        return self.signs()
 
     @property
     def now(self) -> datetime:
         """The current instant."""
-        return self.recorder.clock.now()
+        return self.clock.now()
 
     def registry(self, reader: CatalogReader) -> Registry:
         """Look-ups in the registry."""

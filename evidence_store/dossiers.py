@@ -4,8 +4,9 @@ Reading is from the signed events and not from the index: a chain that does not 
 so whoever owns the database can withhold a dossier and cannot change one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from evidence_store.audit import audit_chain, registered_keys
 from evidence_store.canonical import Json
@@ -29,11 +30,35 @@ class Taken:
     private: Mapping[str, Json] = field(default_factory=dict)
 
 
+T = TypeVar("T")
+Reading = Callable[[Sequence[Step], DossierId], T]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Steps that were checked, and what they were read as."""
+
+    steps: tuple[Step, ...]
+    read: dict[Callable[..., Any], Any] = field(default_factory=dict)
+
+
 class Chains:
     """Dossiers' steps, checked. A chain is checked once for each commitment that it ends with."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[DossierId, bytes], tuple[Step, ...]] = {}
+        self._kept: dict[tuple[DossierId, bytes], _Kept] = {}
+
+    def read_as(self, reader: CatalogReader, dossier: DossierId, reading: "Reading[T]") -> T:
+        """What a dossier's steps say, read once for each commitment; nobody may change it.
+
+        Raises:
+            NotFoundError, LedgerAlteredError: as `steps`; whatever the reading raises.
+        """
+        kept = self._checked(reader, dossier)
+        if reading not in kept.read:
+            kept.read[reading] = reading(kept.steps, dossier)
+        found: T = kept.read[reading]
+        return found
 
     def steps(self, reader: CatalogReader, dossier: DossierId) -> Sequence[Step]:
         """A dossier's steps, in order.
@@ -42,6 +67,9 @@ class Chains:
             NotFoundError: if there is no such dossier.
             LedgerAlteredError: if its events are not those that were signed and entered.
         """
+        return self._checked(reader, dossier).steps
+
+    def _checked(self, reader: CatalogReader, dossier: DossierId) -> "_Kept":
         link = reader.ledger.links([dossier]).get(dossier)
         if link is None or link.head is None:
             raise NotFoundError(f"there is no {dossier}")
@@ -50,7 +78,7 @@ class Chains:
         if found is None:
             for finding in audit_chain(reader.ledger, dossier, registered_keys(reader.ledger)):
                 raise LedgerAlteredError(f"{dossier}: {finding.where}: {finding.problem}")
-            found = tuple(Step.of(each.signed) for each in reader.ledger.events(dossier))
+            found = _Kept(tuple(Step.of(each.signed) for each in reader.ledger.events(dossier)))
             if len(self._kept) >= KEPT_MAX:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[key] = found

@@ -4,7 +4,7 @@ A change is proposed by one officer of the registry and approved by another. The
 officers are entered when the registry is founded, by whoever has the instance's key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -65,11 +65,9 @@ class Registry:
         for dossier in self.reader.dossiers.tagged(
             DossierKind.REGISTRY, "entry", tag_of(kind, key)
         ):
-            found = approved(self.chains.steps(self.reader, dossier.id), dossier.id)
-            for each in found:
-                is_known = self.known_at is None or each.at <= self.known_at
-                if is_known and KIND_OF[type(each.entry)] is kind and each.entry.key == key:
-                    return each
+            found = self.chains.read_as(self.reader, dossier.id, _by_key).get((kind, key))
+            if found is not None and (self.known_at is None or found.at <= self.known_at):
+                return found
         return None
 
     def state(self, code: str) -> StateEntry:
@@ -153,6 +151,13 @@ def approved(steps: Sequence[Step], change: DossierId) -> list[Recorded]:
     if CHANGE.walked(steps) != "approved":
         return []
     return [Recorded(each, change, steps[-1].at) for each in _entries(steps[0])]
+
+
+def _by_key(steps: Sequence[Step], change: DossierId) -> Mapping[tuple[EntryKind, str], Recorded]:
+    found: dict[tuple[EntryKind, str], Recorded] = {}
+    for each in approved(steps, change):
+        found.setdefault((KIND_OF[type(each.entry)], each.entry.key), each)
+    return found
 
 
 def entries(

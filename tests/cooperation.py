@@ -196,7 +196,7 @@ class World(Generic[G]):
         assert isinstance(kid, KeyId)
         base = self.ledger.recorder
         recorder = Recorder(base.log, kid, base.keys, base.clock, base.random)
-        return Desk(self.catalog, recorder, chains, self.people[name])
+        return Desk(self.catalog, of, base.clock, lambda: recorder, chains, self.people[name])
 
     def enter(self, entry: Entry) -> DossierId:
         """An entry of the registry, by two people."""

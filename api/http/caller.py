@@ -19,6 +19,7 @@ from api.signin import SignIn
 from api.tokens import SCOPES, found_token, reach_of
 from api.wiring import Instance
 from evidence_store.accounts import Method
+from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.desk import Desk
 from evidence_store.dossiers import Chains
 from evidence_store.errors import EvidenceError, NotFoundError, UnauthenticatedError
@@ -61,6 +62,8 @@ class Caller:
     officer: PersonCode
     scopes: frozenset[str]
     method: str
+    authority: AuthorityId
+    roles: frozenset[OfficerRole]  # when the officer called
     chains: Chains = field(default_factory=Chains)
     signed_in_by: Method | None = None  # None: by a token
     signin: SignIn | None = None
@@ -68,12 +71,8 @@ class Caller:
 
     @cached_property
     def desk(self) -> Desk:
-        """The officer's desk.
-
-        Raises:
-            NotFoundError, KeyUnavailableError: as `cooperation.desk`.
-        """
-        return cooperation.desk(self.instance, str(self.officer), self.chains)
+        """The officer's desk."""
+        return cooperation.desk_of(self.instance, self.officer, self.authority, self.chains)
 
 
 def needs(scope: str) -> Callable[..., Caller]:
@@ -142,9 +141,10 @@ def _within_reach(
     chains: Chains = request.app.state.chains
     with instance.catalog.read() as reader:
         try:
-            roles = Registry(reader, chains).officer(officer).roles_at(instance.clock.now())
+            entry = Registry(reader, chains).officer(officer)
         except NotFoundError:
-            roles = frozenset()
+            raise UnauthenticatedError("expected an officer of the registry") from None
+    roles = entry.roles_at(instance.clock.now())
     if not roles:
         raise UnauthenticatedError("expected an officer who holds a role now")
     return Caller(
@@ -152,6 +152,8 @@ def _within_reach(
         officer,
         scopes & reach_of(roles),
         method,
+        entry.authority,
+        roles,
         chains,
         tokens_sign=tokens_sign,
         signed_in_by=signed_in_by,

@@ -102,7 +102,7 @@ def case_routes() -> APIRouter:
         """The cases that the officer needs to know, by identifier."""
         with caller.instance.catalog.read() as reader:
             known = sorted(reader.dossiers.cases_of(caller.officer, caller.desk.now))
-            known = known if is_at_work(reader, caller) else []
+            known = known if is_at_work(caller) else []
             behind = None if after is None else CaseId.parse(after)
             rest = [each for each in known if behind is None or each > behind]
             cases = [reader.case(each) for each in rest[:limit]]
@@ -126,7 +126,7 @@ def case_routes() -> APIRouter:
         """A case, for those who need to know it, and for the officers of the registry."""
         with caller.instance.catalog.read() as reader, hidden(case):
             case_id = CaseId.parse(case)
-            insist_at_work(reader, caller)
+            insist_at_work(caller)
             known = reader.dossiers.cases_of(caller.officer, caller.instance.clock.now())
             if case_id not in known and not _keeps_registry(reader, caller):
                 raise NotFoundError("not known")

@@ -414,7 +414,7 @@ def _dossiers(
 ) -> Record:
     desk = caller.desk
     with caller.instance.catalog.read() as reader:
-        if not is_at_work(reader, caller):
+        if not is_at_work(caller):
             return {"entries": [], "next_cursor": None}
         page = dossiers_sided(reader, kind, desk.authority, after, limit, received=received)
     return {"entries": [dossier_row(each) for each in page.entries], "next_cursor": page.after}
@@ -423,7 +423,7 @@ def _dossiers(
 def _request(caller: Caller, dossier: DossierId) -> Record:
     desk = caller.desk
     with caller.instance.catalog.read() as reader, hidden(dossier):
-        insist_at_work(reader, caller)
+        insist_at_work(caller)
         found = request_sided(reader, desk.chains, dossier, desk.authority).at(desk.now)
         missing = (
             what_is_missing(reader, desk.chains, found, desk.now, Channel.ELECTRONIC.value)
@@ -436,7 +436,7 @@ def _request(caller: Caller, dossier: DossierId) -> Record:
 def _grant(caller: Caller, dossier: DossierId) -> Record:
     desk = caller.desk
     with caller.instance.catalog.read() as reader, hidden(dossier):
-        insist_at_work(reader, caller)
+        insist_at_work(caller)
         found = grant_sided(reader, desk.chains, dossier, desk.authority)
         ours = found.state == "under_review" and desk.authority == found.terms.grantor
         missing = review(reader, desk.chains, desk, found) if ours else []
@@ -446,5 +446,5 @@ def _grant(caller: Caller, dossier: DossierId) -> Record:
 def _consent(caller: Caller, dossier: DossierId) -> Record:
     desk = caller.desk
     with caller.instance.catalog.read() as reader, hidden(dossier):
-        insist_at_work(reader, caller)
+        insist_at_work(caller)
         return dict(consent_row(dossier, consent(reader, desk.chains, dossier, desk.authority)))

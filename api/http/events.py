@@ -65,7 +65,7 @@ def _upload(uploading: Uploading, caller: Caller, identifier: str) -> Stands:
 
 def _transfer(caller: Caller, transfer: TransferId) -> Stands:
     with caller.instance.catalog.read() as reader, hidden(transfer):
-        insist_at_work(reader, caller)
+        insist_at_work(caller)
         transfer_sided(reader, transfer, caller.desk.authority)
         found = standing(reader, transfer)
     record = {
@@ -82,6 +82,6 @@ def _transfer(caller: Caller, transfer: TransferId) -> Stands:
 def _request(caller: Caller, dossier: DossierId) -> Stands:
     desk = caller.desk
     with caller.instance.catalog.read() as reader, hidden(dossier):
-        insist_at_work(reader, caller)
+        insist_at_work(caller)
         state = request_sided(reader, desk.chains, dossier, desk.authority).at(desk.now).state
     return Stands({"request": str(dossier), "state": state}, state in REQUESTS_OVER)

@@ -144,7 +144,7 @@ async def _told(
 def _insist_same(request: Request, caller: Caller) -> None:
     """Insist that who called is still let in."""
     found = authenticated(request)
-    if found.officer != caller.officer or not found.scopes >= caller.scopes:
+    if (found.officer, found.roles, found.scopes) != (caller.officer, caller.roles, caller.scopes):
         raise RateError("events: another has signed in")
 
 

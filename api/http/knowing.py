@@ -34,20 +34,18 @@ def hidden(identifier: object) -> Iterator[None]:
         raise NotFoundError(f"there is no {identifier}") from None
 
 
-def is_at_work(reader: CatalogReader, caller: Caller) -> bool:
-    """Whether the officer has a role now, and another than the system operator's."""
-    desk = caller.desk
-    roles = desk.registry(reader).officer(desk.officer).roles_at(desk.now)
-    return bool(roles) and OfficerRole.OPERATOR not in roles
+def is_at_work(caller: Caller) -> bool:
+    """Whether the officer has a role, and another than the system operator's."""
+    return bool(caller.roles) and OfficerRole.OPERATOR not in caller.roles
 
 
-def insist_at_work(reader: CatalogReader, caller: Caller) -> None:
+def insist_at_work(caller: Caller) -> None:
     """Insist that it is so: otherwise nothing is there.
 
     Raises:
         NotFoundError: if the officer has no role now, or operates the system.
     """
-    if not is_at_work(reader, caller):
+    if not is_at_work(caller):
         raise NotFoundError("no role")
 
 
@@ -59,7 +57,7 @@ def item_known(reader: CatalogReader, caller: Caller, text: str) -> Item:
     """
     ern, desk = Ern.parse(text), caller.desk
     with hidden(ern):
-        insist_at_work(reader, caller)
+        insist_at_work(caller)
         if not reader.dossiers.knows_of(desk.officer, desk.authority, ern, desk.now):
             raise NotFoundError("not known")
         return reader.item(ern)
@@ -87,7 +85,7 @@ def item_held(reader: CatalogReader, caller: Caller, text: str) -> Item:
     ern, desk = Ern.parse(text), caller.desk
     with hidden(ern):
         item = reader.item(ern)
-        insist_at_work(reader, caller)
+        insist_at_work(caller)
         custody = history_of(reader.ledger, ern).custody
         if custody is None or custody.custodian != desk.authority or not _is_abroad(reader, caller):
             insist_own_item(reader, desk, ern)

@@ -90,7 +90,7 @@ def _measures(routes: APIRouter) -> None:
         item = Ern.parse(ern)
         desk = caller.desk
         with caller.instance.catalog.read() as reader, hidden(item):
-            insist_at_work(reader, caller)
+            insist_at_work(caller)
             if not is_own(reader, caller, reader.item(item)):
                 raise NotFoundError("not own")
             rows = [
@@ -155,7 +155,7 @@ def _teams(routes: APIRouter) -> None:
                 reader.dossiers.tagged(DossierKind.TEAM, "party", desk.authority.value),
                 key=lambda each: str(each.id),
             )
-            found = found if is_at_work(reader, caller) else []
+            found = found if is_at_work(caller) else []
         rest = [each for each in found if after is None or str(each.id) > after]
         cursor = str(rest[limit - 1].id) if len(rest) > limit else None
         rows = [
@@ -210,7 +210,7 @@ def _teams(routes: APIRouter) -> None:
 
 def _measure(caller: Caller, dossier: DossierId) -> Record:
     with caller.instance.catalog.read() as reader, hidden(dossier):
-        insist_at_work(reader, caller)
+        insist_at_work(caller)
         found = measure_of(caller.desk.chains.steps(reader, dossier))
         if not _of_own_state(reader, caller, found):
             raise NotFoundError("not own")
@@ -240,7 +240,7 @@ def _measure_row(dossier: DossierId, found: Measure) -> Record:
 def _team(caller: Caller, dossier: DossierId) -> Record:
     desk = caller.desk
     with caller.instance.catalog.read() as reader, hidden(dossier):
-        insist_at_work(reader, caller)
+        insist_at_work(caller)
         found: Team = team(reader, desk.chains, dossier)
         if desk.authority not in found.parties:
             raise NotFoundError("not a party")

@@ -90,7 +90,7 @@ def asked(
     hand = Hand(sha256(passkey.public_key).digest(), signin.site.rp_id, signin.site.origin)
     kept: dict[str, Json] = {"of": subject, "body": step.model_dump(mode="json")}
     prepared, made = prepare(
-        desk.recorder, hand, kept, lambda recorder: act(replace(desk, recorder=recorder))
+        desk.recorder, hand, kept, lambda recorder: act(replace(desk, signs=lambda: recorder))
     )
     options = signin.challenge_for(caller.officer, made.challenge, passkey, prepared.encode())
     events = [
@@ -137,7 +137,7 @@ def answered(
         prepared,
         challenge,
         record,
-        lambda recorder: act(replace(desk, recorder=recorder), step),
+        lambda recorder: act(replace(desk, signs=lambda: recorder), step),
     )
 
 

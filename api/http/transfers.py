@@ -287,7 +287,7 @@ def _insist_side(caller: Caller, transfer: TransferId) -> None:
         NotFoundError: if not: it is not to know of it.
     """
     with caller.instance.catalog.read() as reader, hidden(transfer):
-        insist_at_work(reader, caller)
+        insist_at_work(caller)
         transfer_sided(reader, transfer, caller.desk.authority)
 
 
@@ -305,7 +305,7 @@ def _sided(caller: Caller, after: str | None, limit: int) -> tuple[list[Offer], 
     found: list[Offer] = []
     cursor, looked_at = after, 0
     with caller.instance.catalog.read() as reader:
-        while looked_at < LOOKED_AT_MAX and is_at_work(reader, caller):
+        while looked_at < LOOKED_AT_MAX and is_at_work(caller):
             page = reader.ledger.transfers(after=cursor, limit=LOOKED_AT_PAGE)
             for each in page.entries:
                 looked_at += 1
