@@ -39,6 +39,7 @@ from ingest.extraction.supervisor import Extractor
 
 BACKLOG = 1024
 OTHER_FILES = 512
+DECOYS = "sign-in/decoys"  # the same in every process, and after a restart
 NOWHERE = Site(
     "localhost", "http://localhost", "Evidence store"
 )  # enrolments are issued for no site
@@ -249,6 +250,7 @@ def signing_in(instance: Instance, site: Site = NOWHERE, *, passwords: bool = Fa
         instance.random,
         site,
         passwords=_passwords(instance) if passwords else None,
+        decoy_key=bytes.fromhex(cooperation.blinding(instance).token(DECOYS)),
     )
 
 

@@ -167,7 +167,7 @@ def opened(home: Path) -> Iterator[Hall]:
     """A hall; close it by going on."""
     with closing(instance_at(home)) as instance, Extractor(workers=1) as extractor:
         world = World(Whole(instance), vault=instance.vault)
-        _hire(world)
+        hire_everybody(world)
         uploading = Uploading(instance, instance.uploads, extractor)
         app = application(instance, uploading, ORIGIN)
         app.state.is_stopping = lambda: True  # streams say what there is, and end
@@ -177,7 +177,7 @@ def opened(home: Path) -> Iterator[Hall]:
             yield hall
 
 
-def _hire(world: World[Whole]) -> None:
+def hire_everybody(world: World[Whole]) -> None:
     """Officers of every role in both States, in one change; those of this State know the case."""
     with world.catalog.write() as writer:
         made: list[Entry] = [

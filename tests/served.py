@@ -20,6 +20,7 @@ import pytest
 
 from api.tokens import SCOPES, make_token
 from evidence_store.identifiers import Ern
+from tests.authorisation import hire_everybody
 from tests.cooperation import Whole, World
 from tests.doors import instance_at
 
@@ -31,13 +32,22 @@ OFFSET = {**TUS, "Content-Type": "application/offset+octet-stream"}
 class Served:
     """A governed instance, and a server on it that can be killed and started again."""
 
-    def __init__(self, home: Path, *arguments: str, **settings: str | float | bool) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *arguments: str,
+        everybody: bool = False,
+        **settings: str | float | bool,
+    ) -> None:
+        """`everybody`: with officers of every role, as in `tests.authorisation`."""
         self.home, self.arguments = home, arguments
         home.mkdir(mode=0o700)
         lines = [f"{name} = {json.dumps(value)}\n" for name, value in settings.items()]
         (home / "settings.toml").write_text("".join(lines))
         with closing(instance_at(home)) as instance:
             world = World(Whole(instance), vault=instance.vault)
+            if everybody:
+                hire_everybody(world)
             self.case = str(world.case)
             now = instance.clock.now()
             life = timedelta(days=1)

@@ -14,10 +14,11 @@ from fastapi.testclient import TestClient
 from api.http.rates import Rate
 from api.http.signin import TRIES_MAX
 from api.serving import Ways, application, signing_in
-from api.signin import ATTEMPTS_MAX, LOCKED
+from api.signin import ATTEMPTS_MAX, LOCKED, SignIn
 from api.uploading import Uploading
 from evidence_store.cooperation.registry import OfficerEntry, OfficerRole, Validity
 from evidence_store.errors import RateError
+from evidence_store.identifiers import PersonCode
 from evidence_store.moment import Moment
 from ingest.extraction.supervisor import Extractor
 from tests.cooperation import ALWAYS, Whole, World
@@ -319,6 +320,23 @@ def test_an_assertion_for_an_act_does_not_sign_in(site: Timed) -> None:
     options = site.rules.challenge_for(officer, bytes(32), site.rules.passkey_of(officer))
     answer = site.browser().post("/v1/session/passkey", json={"credential": key.get(options)})
     assert answer.status_code == 401
+
+
+def test_who_has_no_passkey_seems_to_have_the_same_one_in_every_process(site: Timed) -> None:
+    site.enrolled("prosecutor")
+    site.enrol_password("central")
+    others = [site.world.people["central"], PersonCode.parse("OFF-9999")]
+
+    def offered(rules: SignIn, officer: PersonCode) -> object:
+        return rules.passkey_options(officer)["allowCredentials"]
+
+    again = signing_in(site.instance)
+    assert offered(again, site.world.people["prosecutor"]) == offered(
+        site.rules, site.world.people["prosecutor"]
+    )
+    for officer in others:
+        assert offered(again, officer) == offered(site.rules, officer)
+        assert len(offered(again, officer)) == 1  # type: ignore[arg-type] # a list
 
 
 FOREIGN = [
