@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cbor2
@@ -13,26 +13,36 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from evidence_store.ledger.by_hand import Hand
+from evidence_store.ledger.passkey import from_base64url
 
-PRESENT, VERIFIED, ATTESTED = 0x01, 0x04, 0x40
+PRESENT, VERIFIED, ATTESTED, EXTENDED = 0x01, 0x04, 0x40, 0x80
 
 
 def coded(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
+def es256() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
 @dataclass
 class SoftKey:
-    """One passkey. What it says of itself can be made wrong."""
+    """One passkey at one site. What it says of itself can be made wrong; some do not count."""
 
     origin: str
     rp_id: str
     identifier: bytes = field(default_factory=lambda: secrets.token_bytes(16))
-    private: ec.EllipticCurvePrivateKey | Ed25519PrivateKey = field(
-        default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
-    )
-    count: int = 0
+    private: ec.EllipticCurvePrivateKey | Ed25519PrivateKey = field(default_factory=es256)
+    count: int | None = 0
     flags: int = PRESENT | VERIFIED
+    client: dict[str, Any] = field(default_factory=dict)
+    extensions: bytes = b""
+    handle: bytes | None = None
+
+    def but(self, **changes: Any) -> "SoftKey":
+        """The same passkey, telling something else."""
+        return replace(self, **changes)
 
     @property
     def cose(self) -> bytes:
@@ -51,6 +61,7 @@ class SoftKey:
 
     def create(self, options: dict[str, Any]) -> dict[str, Any]:
         """The answer to `navigator.credentials.create`."""
+        self.handle = from_base64url(options["user"]["id"])
         attested = bytes(16) + len(self.identifier).to_bytes(2, "big") + self.identifier
         data = self._data(self.flags | ATTESTED) + attested + self.cose
         statement = cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})
@@ -61,8 +72,10 @@ class SoftKey:
 
     def get(self, options: dict[str, Any]) -> dict[str, Any]:
         """The answer to `navigator.credentials.get`."""
-        self.count += 1
-        data, client = self._data(self.flags), self._client("webauthn.get", options["challenge"])
+        if self.count is not None:
+            self.count += 1
+        client = self._client("webauthn.get", options["challenge"])
+        data = self._data(self.flags) + self.extensions
         signed = data + hashlib.sha256(client).digest()
         signature = self._sign(signed)
         return self._answer(
@@ -70,7 +83,7 @@ class SoftKey:
                 "authenticatorData": coded(data),
                 "clientDataJSON": coded(client),
                 "signature": coded(signature),
-                "userHandle": None,
+                "userHandle": None if self.handle is None else coded(self.handle),
             }
         )
 
@@ -94,11 +107,12 @@ class SoftKey:
         return (
             hashlib.sha256(self.rp_id.encode()).digest()
             + bytes([flags])
-            + self.count.to_bytes(4, "big")
+            + (self.count or 0).to_bytes(4, "big")
         )
 
     def _client(self, kind: str, challenge: str) -> bytes:
         said = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": False}
+        said |= self.client
         # WebAuthn, section 5.8.1.1
         return json.dumps(said, separators=(",", ":")).encode()
 

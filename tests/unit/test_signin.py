@@ -48,10 +48,10 @@ from storage.catalog import SqlCatalog, create_catalog
 from storage.catalog.accounts import SqlAccountStore
 from storage.catalog.doors import SqlDoorStore
 from storage.ledger.files import TileMemory
-from tests.authenticator import ATTESTED, EXTENDED, PRESENT, VERIFIED, Authenticator, es256
 from tests.catalogs import NOW, SI
 from tests.cooperation import World
 from tests.ledgers import Ledger
+from tests.softkey import ATTESTED, EXTENDED, PRESENT, VERIFIED, SoftKey, coded, es256
 from tests.unit.conftest import Chance
 
 RP_ID, ORIGIN = "evidence.example", "https://evidence.example"
@@ -89,14 +89,14 @@ class House:
         self.signin.confirm(self.who("second"), made.id)
         return token
 
-    def enrolled(self, name: str = "prosecutor", **more: Any) -> Authenticator:  # noqa: ANN401 - any field
-        key = Authenticator(RP_ID, ORIGIN, **more)
+    def enrolled(self, name: str = "prosecutor", **more: Any) -> SoftKey:  # noqa: ANN401 - any field
+        key = SoftKey(ORIGIN, RP_ID, **more)
         token = self.link(name)
         options, _ = self.signin.enrol_options(token)
         self.signin.enrol_passkey(token, key.create(options), "blue key")
         return key
 
-    def entered(self, key: Authenticator) -> tuple[Session, str]:
+    def entered(self, key: SoftKey) -> tuple[Session, str]:
         return self.signin.by_passkey(key.get(self.signin.passkey_options()), "browser")
 
     def asked(self, officer: PersonCode, digest: bytes = ACT) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class TestEnrolment:
     def test_a_passkey_of_either_algorithm_signs_in(
         self, house: House, make: Callable[[], Any]
     ) -> None:
-        session, token = house.entered(house.enrolled(key=make()))
+        session, token = house.entered(house.enrolled(private=make()))
         assert session.officer == house.who("prosecutor")
         assert session.method is Method.PASSKEY
         assert house.signin.session(token) == session
@@ -154,7 +154,7 @@ class TestEnrolment:
         assert house.signin.passkey_options()["userVerification"] == "required"
 
     def test_it_is_used_once(self, house: House) -> None:
-        token, key = house.link(), Authenticator(RP_ID, ORIGIN)
+        token, key = house.link(), SoftKey(ORIGIN, RP_ID)
         options, _ = house.signin.enrol_options(token)
         answer = key.create(options)
         house.signin.enrol_passkey(token, answer, "key")
@@ -165,7 +165,7 @@ class TestEnrolment:
 
     def test_two_who_answer_at_once_are_not_both_let_in(self, house: House) -> None:
         token = house.link()
-        first, second = Authenticator(RP_ID, ORIGIN), Authenticator(RP_ID, ORIGIN)
+        first, second = SoftKey(ORIGIN, RP_ID), SoftKey(ORIGIN, RP_ID)
         asked = [house.signin.enrol_options(token)[0] for _ in range(2)]
         house.signin.enrol_passkey(token, first.create(asked[0]), "key")
         with pytest.raises(UnauthenticatedError):
@@ -225,7 +225,7 @@ class TestEnrolment:
         options, codes = house.signin.enrol_options(theirs)
         assert codes is not None
         with pytest.raises(MalformedError, match="another link"):
-            house.signin.enrol_passkey(ours, Authenticator(RP_ID, ORIGIN).create(options), "key")
+            house.signin.enrol_passkey(ours, SoftKey(ORIGIN, RP_ID).create(options), "key")
         code = house.code(pyotp.TOTP(codes.secret))
         with pytest.raises(MalformedError, match="somebody else"):
             house.signin.enrol_password(ours, PASSWORD, codes.challenge, code)
@@ -243,7 +243,7 @@ class TestEnrolment:
     def test_what_is_not_made_here_is_refused(self, house: House, wrong: dict[str, Any]) -> None:
         token = house.link()
         options, _ = house.signin.enrol_options(token)
-        answer = Authenticator(RP_ID, ORIGIN).but(**wrong).create(options)
+        answer = SoftKey(ORIGIN, RP_ID).but(**wrong).create(options)
         with pytest.raises(MalformedError):
             house.signin.enrol_passkey(token, answer, "key")
         assert house.accounts.account(house.who("prosecutor")) is None
@@ -262,7 +262,7 @@ WRONG_ANSWERS = pytest.mark.parametrize(
         {"client": {"challenge": to_base64url(bytes(32))}},
         {"client": {"challenge": "+/=="}},
         {"count": 0},
-        {"key": es256()},
+        {"private": es256()},
         {"identifier": b"another"},
         {"handle": b"somebody else"},
     ],
@@ -291,7 +291,7 @@ class TestPasskeys:
         key = house.enrolled()
         options = house.signin.passkey_options()
         with pytest.raises(UnauthenticatedError):
-            house.signin.by_passkey(key.but(key=es256()).get(options), "browser")
+            house.signin.by_passkey(key.but(private=es256()).get(options), "browser")
         with pytest.raises(UnauthenticatedError):
             house.signin.by_passkey(key.get(options), "browser")
 
@@ -328,7 +328,7 @@ class TestPasskeys:
         known = house.signin.passkey_options(house.who("prosecutor"))
         unknown = house.signin.passkey_options(NOBODY)
         again = house.signin.passkey_options(NOBODY)
-        assert [each["id"] for each in known["allowCredentials"]] == [key.name]
+        assert [each["id"] for each in known["allowCredentials"]] == [coded(key.identifier)]
         assert unknown["allowCredentials"] == again["allowCredentials"]
         assert len(unknown["allowCredentials"]) == 1
         assert known.keys() == unknown.keys()
@@ -567,10 +567,10 @@ class TestConsent:
     def test_a_record_is_checked_without_anything_else(
         self, house: House, make: Callable[[], Any]
     ) -> None:
-        record = self.record(house, house.enrolled(key=make()))
+        record = self.record(house, house.enrolled(private=make()))
         check_assertion(record, ACT, RP_ID, ORIGIN)
 
-    def record(self, house: House, key: Authenticator) -> dict[str, str]:
+    def record(self, house: House, key: SoftKey) -> dict[str, str]:
         officer = house.who("prosecutor")
         options = house.asked(officer)
         assert from_base64url(options["challenge"]) == ACT
@@ -595,7 +595,7 @@ class TestConsent:
 
     def test_it_is_for_one_act_and_site_and_key(self, house: House) -> None:
         record = self.record(house, house.enrolled())
-        other = to_base64url(public_bytes(Authenticator(RP_ID, ORIGIN)))
+        other = to_base64url(public_bytes(SoftKey(ORIGIN, RP_ID)))
         for changed, digest, rp_id, origin in (
             (record, bytes(32), RP_ID, ORIGIN),
             (record, b"", RP_ID, ORIGIN),
@@ -634,7 +634,7 @@ class TestConsent:
             public_key(cbor2.dumps(cose))
 
     def test_nothing_may_follow_a_key(self) -> None:
-        content = public_bytes(Authenticator(RP_ID, ORIGIN))
+        content = public_bytes(SoftKey(ORIGIN, RP_ID))
         public_key(content)
         for wrong in (content + b"\0", content[:-1], b"", b"\x82" * 5000):
             with pytest.raises(ProofError):
@@ -724,7 +724,7 @@ class Browser:
     def post(self, path: str, **body: object) -> Response:
         return self.client.post(f"/v1{path}", json=body)
 
-    def sign_in(self, key: Authenticator) -> Response:
+    def sign_in(self, key: SoftKey) -> Response:
         options = self.post("/session/passkey/options").json()
         return self.post("/session/passkey", credential=key.get(options))
 
@@ -753,7 +753,7 @@ class TestRoutes:
             house.who("registrar")
         )
         assert second.post(f"/enrolments/{name}/confirmation").status_code == 409
-        key = Authenticator(RP_ID, ORIGIN)
+        key = SoftKey(ORIGIN, RP_ID)
         options = mine.post("/enrol/options", token=token).json()
         answer = mine.post(
             "/enrol", token=token, credential=key.create(options["passkey"]), name="blue"
@@ -885,10 +885,10 @@ def _last(browser: Browser, name: str) -> str:
     return [str(each.value) for each in browser.client.cookies.jar if each.name == name][-1]
 
 
-def public_bytes(key: Authenticator) -> bytes:
-    return cbor2.dumps(key.cose)
+def public_bytes(key: SoftKey) -> bytes:
+    return key.cose
 
 
-def sign(key: Authenticator, data: bytes, client: bytes) -> str:
-    assert isinstance(key.key, EllipticCurvePrivateKey)
-    return to_base64url(key.key.sign(data + hashlib.sha256(client).digest(), ECDSA(SHA256())))
+def sign(key: SoftKey, data: bytes, client: bytes) -> str:
+    assert isinstance(key.private, EllipticCurvePrivateKey)
+    return to_base64url(key.private.sign(data + hashlib.sha256(client).digest(), ECDSA(SHA256())))
