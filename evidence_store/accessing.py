@@ -7,9 +7,10 @@ after the last. While bytes leave, whatever ends the permission ends them too.
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from evidence_store.ahead import ahead
 from evidence_store.canonical import Json
@@ -163,14 +164,17 @@ def serve(
     if opening.version is None or opening.sealed is None or not content:
         end(desk, opening, "nothing served", 0, None)
         return
-    bytes_of = vault.open(opening.sealed, (Algorithm.BLAKE3,))  # either digest would do
-    if opening.question.action is Action.VIEW:
-        state = hashlib.sha256()
-        copy = marked(bytes_of, opening.version.media_type, opening.copy_id)
-        yield from _watched(desk, policy, opening, _digested(copy, state), state.hexdigest)
-    else:
-        exact = opening.version.fingerprint.sha256.hex
-        yield from _watched(desk, policy, opening, bytes_of, lambda: exact)
+    with ExitStack() as threads:
+        through = partial(_opened_ahead, threads)
+        one = (Algorithm.BLAKE3,)  # either digest would do
+        bytes_of = vault.open(opening.sealed, one, through=through)
+        if opening.question.action is Action.VIEW:
+            state = hashlib.sha256()
+            copy = marked(bytes_of, opening.version.media_type, opening.copy_id)
+            yield from _watched(desk, policy, opening, _digested(copy, state), state.hexdigest)
+        else:
+            exact = opening.version.fingerprint.sha256.hex
+            yield from _watched(desk, policy, opening, bytes_of, lambda: exact)
 
 
 def serve_range(
@@ -184,8 +188,14 @@ def serve_range(
     if opening.sealed is None:
         end(desk, opening, "nothing served", 0, None)
         return
-    bytes_of = vault.open_range(opening.sealed, start, length)
-    yield from _watched(desk, policy, opening, bytes_of, None)
+    with ExitStack() as threads:
+        bytes_of = _opened_ahead(threads, vault.open_range(opening.sealed, start, length))
+        yield from _watched(desk, policy, opening, bytes_of, None)
+
+
+def _opened_ahead(threads: ExitStack, content: Iterator[bytes]) -> Iterator[bytes]:
+    """Content opened by a thread of its own, while the piece before is digested and leaves."""
+    return threads.enter_context(closing(ahead(_pieces(content), waiting=PIECES_AHEAD)))
 
 
 def _digested(content: Iterator[bytes], state: Hasher) -> Iterator[bytes]:
@@ -205,12 +215,10 @@ def _watched(
     sent, ended = 0, "interrupted"
     watch = Watch(desk, policy, opening)
     try:
-        # Opened and digested by a thread of its own, while the piece before leaves.
-        with closing(ahead(_pieces(content), waiting=PIECES_AHEAD)) as pieces:
-            for piece in pieces:
-                watch.insist_open()
-                sent += len(piece)  # counted before it leaves: never fewer than left
-                yield piece
+        for piece in _pieces(content):
+            watch.insist_open()
+            sent += len(piece)  # counted before it leaves: never fewer than left
+            yield piece
         ended = "complete"
     except DeniedError as error:
         ended = error.rule
@@ -412,7 +420,7 @@ def visible(
         page = reader.dossiers.visible_items(
             desk.officer, officer.authority, desk.now, after=after, limit=limit
         )
-        return [reader.item(ern) for ern in page.entries], page.after
+        return reader.items_named(page.entries), page.after
 
 
 def considered(reader: CatalogReader, desk: Desk, policy: Policy, question: Question) -> Decision:

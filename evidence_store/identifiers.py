@@ -8,6 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Self
 
 from evidence_store.errors import MalformedError
@@ -16,8 +17,13 @@ YEAR_MIN, YEAR_MAX = 1900, 9999
 SERIAL_MAX = 10**12
 
 
+@cache  # the module's own look-up costs more than the match
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.ASCII)
+
+
 def _match(pattern: str, text: str, what: str) -> re.Match[str]:
-    found = re.fullmatch(pattern, text, re.ASCII)
+    found = _compiled(pattern).fullmatch(text)
     if found is None:
         raise MalformedError(f"{what}, found {text[:80]!r}")
     return found

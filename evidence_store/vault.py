@@ -10,7 +10,7 @@ and the last one is held back until the content's digests agree.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from evidence_store.age import stream
@@ -115,8 +115,12 @@ class Vault:
         self,
         sealed: SealedObject,
         algorithms: Sequence[Algorithm] = (Algorithm.SHA256, Algorithm.BLAKE3),
+        *,
+        through: Callable[[Iterator[bytes]], Iterator[bytes]] = iter,
     ) -> Iterator[bytes]:
         """Yield the content. The last chunk comes only when its digests are the registered ones.
+
+        What is opened goes `through` something before it is digested, perhaps into another thread.
 
         Raises:
             FixityError: instead of the last chunk, or earlier, if stored bytes were changed.
@@ -134,7 +138,7 @@ class Vault:
                 found=f"{found_bytes} bytes",
             )
         content = stream.opened(self.objects.read(sealed.name), file_key)
-        return verified(content, *(sealed.fingerprint.digest(each) for each in algorithms))
+        return verified(through(content), *(sealed.fingerprint.digest(each) for each in algorithms))
 
     def open_range(self, sealed: SealedObject, offset: int, length: int) -> Iterator[bytes]:
         """Yield `length` bytes of the content from `offset`, each chunk authenticated.

@@ -105,7 +105,7 @@ def case_routes() -> APIRouter:
             known = known if is_at_work(caller) else []
             behind = None if after is None else CaseId.parse(after)
             rest = [each for each in known if behind is None or each > behind]
-            cases = [reader.case(each) for each in rest[:limit]]
+            cases = reader.cases_named(rest[:limit])
         cursor = str(rest[limit - 1]) if len(rest) > limit else None
         return CasePage(
             cases=[_case(each) for each in cases], next_cursor=link_next(request, response, cursor)

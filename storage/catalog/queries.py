@@ -26,10 +26,12 @@ class Queries:
         self.refusal: EvidenceError | None = None
         """The database's first refusal. PostgreSQL keeps nothing of a transaction that had one."""
 
-    def all(self, query: Select[Any], value_of: Callable[[Found], T]) -> list[T]:
-        """What the rows spell, in the query's order."""
+    def all(
+        self, query: Select[Any], value_of: Callable[[Found], T], values: Columns | None = None
+    ) -> list[T]:
+        """What the rows spell, in the query's order; with `values` for its parameters."""
         with self._answered():
-            rows = self._connection.execute(query).all()
+            rows = self._connection.execute(query, values).all()
         return read_back(value_of, rows)
 
     def one(self, query: Select[Any], value_of: Callable[[Found], T], missing: str) -> T:

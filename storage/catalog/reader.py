@@ -96,6 +96,26 @@ class SqlCatalogReader(Queries):
         query = select(ITEM).where(ITEM.c.ern_key == ordering.ern_key(ern))
         return self.one(query, spelling.item_of, f"there is no item {ern}")
 
+    def items_named(self, erns: Sequence[Ern]) -> Sequence[Item]:
+        """See `CatalogReader.items_named`."""
+        keys = [ordering.ern_key(each) for each in erns]
+        found = {
+            item.ern: item
+            for part in parts(keys)
+            for item in self.all(select(ITEM).where(ITEM.c.ern_key.in_(part)), spelling.item_of)
+        }
+        return [found[each] for each in erns if each in found]
+
+    def cases_named(self, case_ids: Sequence[CaseId]) -> Sequence[Case]:
+        """See `CatalogReader.cases_named`."""
+        keys = [ordering.case_key(each) for each in case_ids]
+        found = {
+            case.case_id: case
+            for part in parts(keys)
+            for case in self.all(select(CASE).where(CASE.c.case_key.in_(part)), spelling.case_of)
+        }
+        return [found[each] for each in case_ids if each in found]
+
     def items(
         self, *, case_id: CaseId | None = None, after: str | None = None, limit: int = 100
     ) -> Page[Item]:
