@@ -316,6 +316,20 @@ def test_lists_go_on_in_order_past_six_digits_and_over_years(filled: Filled) -> 
     assert last.ern == erns[-1]
 
 
+def test_items_are_looked_up_many_at_once_in_the_order_that_is_asked_for(filled: Filled) -> None:
+    erns = [Ern(SI, 2026, serial) for serial in range(1, 6)]
+    with filled.catalog.write() as writer:
+        writer.add_items([filled.item(each) for each in erns])
+    never = Ern(SI, 2026, 77)
+    with filled.catalog.read() as reader:
+        found = reader.items_named([erns[3], never, erns[0], erns[4]])
+        assert found == [reader.item(each) for each in (erns[3], erns[0], erns[4])]
+        assert reader.items_named([]) == []
+        cases = [each.case_id for each in reader.cases().entries]
+        assert [each.case_id for each in reader.cases_named(cases[::-1])] == cases[::-1]
+        assert reader.cases_named([CaseId.parse("SI-CASE-9999")]) == []
+
+
 @pytest.mark.parametrize(
     "cursor",
     ["", "x", "SI-2026-1", "'; DROP TABLE item; --", "1/2", "SI-2026-000001/01", "SI-CASE-00007"],

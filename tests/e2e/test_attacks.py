@@ -248,7 +248,7 @@ def test_more_connections_than_there_is_room_for_are_told_to_come_again(server: 
         assert not any(line.socket.recv(1) == b"" for line in lines)
 
 
-def test_one_caller_has_so_many_requests_at_once_and_another_is_served(server: Served) -> None:
+def test_one_who_holds_nearly_every_connection_keeps_nobody_else_out(server: Served) -> None:
     paths = [server.begun(10) for _ in range(3)]
     with ExitStack() as stack:
         for number in range(CONNECTIONS - 5):
