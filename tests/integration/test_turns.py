@@ -61,3 +61,47 @@ def test_so_many_at_once(callers: list[str], expected: list[int]) -> None:
         if each.status_code in {429, 503}:
             assert int(each.headers["retry-after"]) > 0
             assert each.json()["code"] in {"E429", "E900"}
+
+
+class Counted:
+    """An application that remembers how many it worked on at once."""
+
+    def __init__(self, *, answers_first: bool = False) -> None:
+        self.inside, self.most, self.answers_first = 0, 0, answers_first
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        start = {"type": "http.response.start", "status": 200, "headers": []}
+        if self.answers_first:
+            await send(start)
+        await asyncio.sleep(0.05)
+        if not self.answers_first:
+            await send(start)
+        await send({"type": "http.response.body", "body": b"done"})
+        self.inside -= 1
+
+
+def most_at_once(app: Counted, *, method: str = "GET", wait_seconds: float = 10) -> int:
+    async def play() -> None:
+        turns = Turns(app, working_max=2, wait_seconds=wait_seconds)
+        transport = httpx2.ASGITransport(app=turns)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
+            found = await asyncio.gather(*(client.request(method, "/v1/x") for _ in range(8)))
+        assert [each.text for each in found] == ["done"] * 8
+
+    asyncio.run(play())
+    return app.most
+
+
+def test_what_only_asks_is_worked_on_in_turn() -> None:
+    assert most_at_once(Counted()) == 2
+    assert most_at_once(Counted(), method="POST") == 8
+
+
+def test_a_place_is_free_as_soon_as_it_is_answered_however_slowly_it_is_read() -> None:
+    assert most_at_once(Counted(answers_first=True)) == 8
+
+
+def test_nobody_waits_long_for_those_who_wait_themselves() -> None:
+    assert most_at_once(Counted(), wait_seconds=0.01) == 8
