@@ -7,44 +7,14 @@ command. No traceback reaches a user; an unforeseen error is named by type and p
 import os
 import sys
 import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
-from api.cli import (
-    access,
-    authority,
-    cases,
-    check,
-    custody,
-    doctor,
-    exhibits,
-    fetch,
-    field_key,
-    fixity,
-    grant,
-    ingest,
-    items,
-    keys,
-    log,
-    packages,
-    peer,
-    protection,
-    push,
-    registry,
-    request,
-    scenario,
-    seal,
-    serve,
-    setup,
-    transfer,
-    verify,
-    versions,
-    watch,
-    witness,
-)
 from api.cli.context import Shared
 from api.cli.exits import Exit, exit_of
 from api.cli.output import Output, ReaderGoneError
@@ -56,17 +26,41 @@ _EPILOG = (
     "is not a terminal. Exit codes: 0 done, 2 usage, 3 integrity failure, 4 try again."
 )
 
-app = typer.Typer(
-    name="evidence",
-    help="Keeps evidence, and proves that it was kept.",
-    epilog=_EPILOG,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+# In the order of the help. A command loads its own module only: all of them take half a second.
+MODULES: Mapping[str, Sequence[str]] = {
+    "setup": ["init", "migrate", "rebuild"],
+    "cases": ["case"],
+    "ingest": ["ingest"],
+    "exhibits": ["exhibit"],
+    "items": ["list", "show", "void"],
+    "versions": ["version"],
+    "fetch": ["fetch"],
+    "verify": ["verify"],
+    "fixity": ["fixity"],
+    "check": ["check"],
+    "keys": ["keys"],
+    "custody": ["custody", "act"],
+    "packages": ["export", "verify-package"],
+    "transfer": ["transfer"],
+    "authority": ["authority"],
+    "log": ["log"],
+    "witness": ["witness"],
+    "doctor": ["doctor"],
+    "registry": ["registry", "state", "institution", "officer"],
+    "request": ["request"],
+    "grant": ["grant", "consent"],
+    "access": ["access", "policy"],
+    "protection": ["measure", "team", "index", "statement"],
+    "scenario": ["scenario"],
+    "serve": ["serve", "worker", "token", "enrolment"],
+    "push": ["push"],
+    "seal": ["seal"],
+    "field_key": ["field-key"],
+    "watch": ["watch"],
+    "peer": ["peer"],
+}
 
 
-@app.callback()
 def root(
     context: typer.Context,
     home: Annotated[
@@ -82,36 +76,20 @@ def root(
     context.call_on_close(context.obj.close)
 
 
-setup.add_to(app)
-cases.add_to(app)
-ingest.add_to(app)
-exhibits.add_to(app)
-items.add_to(app)
-versions.add_to(app)
-fetch.add_to(app)
-verify.add_to(app)
-fixity.add_to(app)
-check.add_to(app)
-keys.add_to(app)
-custody.add_to(app)
-packages.add_to(app)
-transfer.add_to(app)
-authority.add_to(app)
-log.add_to(app)
-witness.add_to(app)
-doctor.add_to(app)
-registry.add_to(app)
-request.add_to(app)
-grant.add_to(app)
-access.add_to(app)
-protection.add_to(app)
-scenario.add_to(app)
-serve.add_to(app)
-push.add_to(app)
-seal.add_to(app)
-field_key.add_to(app)
-watch.add_to(app)
-peer.add_to(app)
+def commands_of(modules: Iterable[str]) -> typer.Typer:
+    """The command line, with what these modules hold."""
+    app = typer.Typer(
+        name="evidence",
+        help="Keeps evidence, and proves that it was kept.",
+        epilog=_EPILOG,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(root)
+    for each in modules:
+        import_module(f"api.cli.{each}").add_to(app)
+    return app
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -119,6 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = _globals_first(sys.argv[1:] if arguments is None else arguments)
     output = Output("--json" in arguments)
     try:
+        app = commands_of(_needed(arguments))
         return int(app(arguments or ["--help"], standalone_mode=False) or Exit.DONE)
     except EvidenceError as error:
         output.problem(error)
@@ -137,6 +116,18 @@ def main(arguments: list[str] | None = None) -> int:
         output.note(_unforeseen(error))
         code = Exit.AGAIN
     return code
+
+
+def _needed(arguments: Sequence[str]) -> Sequence[str]:
+    """The module of the command that is named, or all of them: for the help, and for a mistake."""
+    behind = iter(arguments)
+    for each in behind:
+        if each == "--home":
+            next(behind, None)
+        elif not each.startswith("-"):
+            found = [name for name, commands in MODULES.items() if each in commands]
+            return found or list(MODULES)
+    return list(MODULES)
 
 
 def _unforeseen(error: Exception) -> str:

@@ -156,29 +156,31 @@ def _probe(served: Served) -> None:
     schema.config.update(base_url=served.address)
     seen: Counter[int] = Counter()
     callers = [None, *(f"own-{role}" for role in OfficerRole), "b-central", "c-central"]
-    for name in callers:
-        headers = {} if name is None else served.headers(name)
-        for operation in schema.get_all_operations():
-            assert isinstance(operation, Ok)
-            _examine(operation.ok().as_strategy(), headers, served.address, seen)
+    tokens = [{} if name is None else served.headers(name) for name in callers]
+    for operation in schema.get_all_operations():
+        assert isinstance(operation, Ok)
+        _examine(operation.ok().as_strategy(), tokens, served.address, seen)
     assert seen[401]
     assert seen[200]
 
 
-def _examine(strategy: Any, headers: dict[str, str], address: str, seen: "Counter[int]") -> None:
-    """Requests of one kind, by one caller: never a failure, and every refusal a problem."""
+def _examine(
+    strategy: Any, tokens: list[dict[str, str]], address: str, seen: "Counter[int]"
+) -> None:
+    """Requests of one kind, each by every caller: never a failure, and every refusal a problem."""
 
     @settings(max_examples=2, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(case=strategy)
     def check(case: Any) -> None:
-        response = case.call(base_url=address, headers=headers)
-        seen[response.status_code] += 1
-        assert response.status_code < 500, (case.method, case.path, response.text)
-        declared = case.operation.definition.raw["responses"]
-        assert str(response.status_code) in declared, (case.method, case.path, response.text)
-        case.validate_response(response, checks=[response_schema_conformance])
-        if response.status_code >= 400:
-            assert json.loads(response.text)["code"]
+        for headers in tokens:
+            response = case.call(base_url=address, headers=headers)
+            seen[response.status_code] += 1
+            assert response.status_code < 500, (case.method, case.path, response.text)
+            declared = case.operation.definition.raw["responses"]
+            assert str(response.status_code) in declared, (case.method, case.path, response.text)
+            case.validate_response(response, checks=[response_schema_conformance])
+            if response.status_code >= 400:
+                assert json.loads(response.text)["code"]
 
     check()
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from api.cli import witness
-from api.cli.main import app, main
+from api.cli.main import main
 from api.cosigners import collect
 from evidence_store.ledger.add_checkpoint import Cosigned
 from evidence_store.ledger.note import KeyType, Note, VerifierKey
@@ -25,11 +24,6 @@ from tests.witnesses import NOW, WITNESS, WitnessedLog, witness_signers
 LOG = WitnessedLog(30)
 REWRITTEN = WitnessedLog(30, b"false")
 VKEYS = [str(each.key) for each in LOG.signers]
-_REGISTER = """
-from api.cli import witness
-from api.cli.main import app, main
-if all(each.name != "witness" for each in app.registered_groups): witness.add_to(app)
-"""
 
 Command = Callable[..., list[dict[str, Any]]]
 
@@ -45,8 +39,6 @@ def command(
 ) -> Command:
     for name in [name for name in os.environ if name.startswith("EVIDENCE_")]:
         monkeypatch.delenv(name)
-    if all(each.name != "witness" for each in app.registered_groups):
-        witness.add_to(app)
 
     def run(*arguments: str | Path, code: int = 0) -> list[dict[str, Any]]:
         capsys.readouterr()
@@ -189,7 +181,7 @@ def test_a_witness_that_is_served_seals_a_log_and_ends_when_it_is_told(
         [
             sys.executable,
             "-c",
-            f"{_REGISTER}\nimport sys; sys.exit(main())",
+            "import sys; from api.cli.main import main; sys.exit(main())",
             *("--home", str(home), "--json", "witness", "serve"),
         ],
         stdout=subprocess.PIPE,
