@@ -46,9 +46,11 @@ def reads(items: int) -> Reads:
     return {
         "whose it is": lambda reader, _: (reader.state(), reader.authority(), reader.is_exercise()),
         "cases": lambda reader, _: reader.cases(),
+        "cases by name": lambda reader, _: reader.cases_named([CaseId(SI, 1)]),
         "a case": lambda reader, _: reader.case(CaseId(SI, 1)),
         "a person": lambda reader, _: reader.person(COLLECTOR),
         "items": lambda reader, _: reader.items(after=str(ern)),
+        "items by name": lambda reader, _: reader.items_named([ern]),
         "items of a large case": lambda reader, _: reader.items(
             case_id=CaseId(SI, 1), after=str(ern)
         ),
