@@ -4,10 +4,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ import pytest
 
 from api.tokens import SCOPES, make_token
 from tests.cooperation import Whole, World
-from tests.doors import instance_at
-from tests.served import said
+from tests.doors import ORIGIN, instance_at
+from tests.served import Served, said
 
 MARK = "S3cretMark"
 RUN = "import sys; from api.cli.main import main; sys.exit(main())"
@@ -128,3 +129,26 @@ def test_metrics_tell_how_log_fixity_and_work_stand(watched: Watched) -> None:
     assert watched.ask("GET", "/ready").json() == {"status": "ready", "fixity": "ok"}
     assert httpx2.get(watched.address + "/metrics", timeout=30).status_code == 404
     watched.stop()
+
+
+def test_each_of_several_processes_gives_its_metrics_at_a_port_of_its_own(tmp_path: Path) -> None:
+    first = _two_free_ports()
+    served = Served(
+        tmp_path / "home", "--workers", "2", "--metrics-port", str(first), "--origin", ORIGIN
+    )
+    served.start()
+    try:
+        for port in (first, first + 1):
+            found = httpx2.get(f"http://127.0.0.1:{port}/metrics", timeout=30)
+            assert "evidence_up 1.0" in found.text
+    finally:
+        assert served.stop() == 0
+
+
+def _two_free_ports() -> int:
+    for _ in range(100):
+        with closing(socket.create_server(("127.0.0.1", 0))) as free:
+            port: int = free.getsockname()[1]
+        with suppress(OSError), closing(socket.create_server(("127.0.0.1", port + 1))):
+            return port
+    raise AssertionError("there are no two ports beside each other")
