@@ -109,6 +109,8 @@ def _events(reader: CatalogReader) -> Iterator[Finding]:
             yield Finding(0, "control entry", "is not as it was signed")
     for subject in _subjects(reader):
         yield from audit_chain(reader.ledger, subject, publics)
+        if isinstance(subject, Ern):
+            yield from _audit_case(reader, subject)
 
 
 def _subjects(reader: CatalogReader) -> Iterator[Subject]:
@@ -132,6 +134,19 @@ def _subjects(reader: CatalogReader) -> Iterator[Subject]:
 def audit_item(reader: CatalogReader, ern: Ern) -> Iterator[Finding]:
     """What is wrong with one item's chain of events."""
     yield from audit_chain(reader.ledger, ern, registered_keys(reader.ledger))
+    yield from _audit_case(reader, ern)
+
+
+def _audit_case(reader: CatalogReader, ern: Ern) -> Iterator[Finding]:
+    """Whether the item's row names the case that was signed: who needs to know goes by it."""
+    try:
+        case_id = str(reader.item(ern).case_id)
+        signed = [each.signed.event for each in reader.ledger.events(ern)]
+    except EvidenceError as error:
+        yield Finding(0, str(ern), str(error))
+        return
+    if signed and signed[0].data.get("case", case_id) != case_id:
+        yield Finding(0, str(ern), "its row names another case than was signed")
 
 
 def registered_keys(reader: LedgerReader) -> Mapping[KeyId | None, bytes]:

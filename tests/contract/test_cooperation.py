@@ -158,6 +158,19 @@ def test_an_entry_that_was_changed_in_the_database_is_refused(world: World[Ledge
         world.desk("prosecutor")
 
 
+def test_an_items_row_that_names_another_case_than_was_signed_is_found(
+    world: World[Ledger],
+) -> None:
+    world.item()
+    world.ledger.sequencer.run()
+    assert problems(world) == []
+    with as_its_owner(world) as connection:
+        other = "SELECT 'SI-000000000099', title, opened_at FROM case_file LIMIT 1"
+        connection.execute(text(f"INSERT INTO case_file (case_key, title, opened_at) {other}"))
+        connection.execute(text("UPDATE item SET case_key = 'SI-000000000099'"))
+    assert problems(world)
+
+
 def test_a_grant_whose_row_was_altered_opens_nothing_more(world: World[Ledger]) -> None:
     ern = world.item()
     made = world.grant(world.document(ern))
