@@ -59,7 +59,7 @@ from evidence_store.vault import Vault
 from storage.catalog import SqlCatalog
 from storage.objects.memory import MemoryObjectStore
 from tests.ledgers import START, Ticking
-from tests.unit.conftest import Chance, TestKeyring
+from tests.vaults import Chance, TestKeyring
 
 ALWAYS = Validity(Moment.parse("2020Z"))
 ALFA, BRAVO, CHARLIE = Code("SI"), Code("XB"), Code("XC")

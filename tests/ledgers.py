@@ -15,7 +15,7 @@ from evidence_store.recording import Recorder
 from evidence_store.sequencing import Sequencer
 from storage.catalog import SqlCatalog
 from tests.signing import HeldKeys
-from tests.unit.conftest import Chance
+from tests.vaults import Chance
 
 START = datetime(2026, 3, 14, 9, tzinfo=UTC)
 ORIGIN = "log.invalid/si/test"

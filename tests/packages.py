@@ -41,7 +41,7 @@ from evidence_store.package.verification import encoded_hashes
 from storage.ledger.files import TileMemory
 from tests.signing import LABORATORY, POLICE, HeldKeys
 from tests.softkey import SoftKey
-from tests.unit.conftest import Chance
+from tests.vaults import Chance
 from tests.witnesses import witness_signers
 
 ORIGIN = "log.invalid/si/package"

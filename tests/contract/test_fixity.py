@@ -23,7 +23,7 @@ from storage.objects.filesystem import FilesystemObjectStore
 from storage.objects.memory import MemoryObjectStore
 from tests.cooperation import World
 from tests.ledgers import Ledger
-from tests.unit.conftest import Chance, TestKeyring
+from tests.vaults import Chance, TestKeyring
 
 PERIOD = timedelta(days=90)
 GIBIBYTE = 2**30

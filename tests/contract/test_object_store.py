@@ -28,7 +28,7 @@ from storage.objects.memory import MemoryObjectStore
 from storage.objects.s3 import S3ObjectStore
 from storage.objects.s3_bucket import create_bucket
 from tests.seaweedfs import SeaweedServer, SystemClock
-from tests.unit.conftest import Chance, TestKeyring, sealed_into
+from tests.vaults import Chance, TestKeyring, sealed_into
 
 MIB = 1024 * 1024
 PART_BYTES = 5 * MIB  # the least that S3 allows

@@ -33,7 +33,7 @@ from evidence_store.ledger.passkey import check_assertion, public_key
 from tests.packages import RP_ID, SITE
 from tests.signing import POLICE
 from tests.softkey import SoftKey
-from tests.unit.conftest import Chance
+from tests.vaults import Chance
 
 ITEMS = [Ern(StateCode("SI"), 2026, each) for each in range(1, 6)]
 KEY = SoftKey(SITE, RP_ID)

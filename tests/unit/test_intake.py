@@ -34,7 +34,7 @@ from evidence_store.verification import Outcome, compare, verify_stored
 from storage.catalog import SqlCatalog, create_catalog
 from storage.objects.memory import MemoryObjectStore
 from tests.signing import POLICE, HeldKeys
-from tests.unit.conftest import Chance, TestKeyring, sealed_into
+from tests.vaults import Chance, TestKeyring, sealed_into
 
 NOW = datetime(2026, 3, 14, 9, tzinfo=UTC)
 CLAIMS = (ClaimSet("tool", "1", Reading.READ, {"make": "X"}),)

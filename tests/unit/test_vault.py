@@ -11,7 +11,7 @@ from evidence_store.digest import Algorithm, fingerprint
 from evidence_store.errors import FixityError, KeyUnavailableError, NotFoundError
 from evidence_store.vault import Vault
 from storage.objects.memory import MemoryObjectStore
-from tests.unit.conftest import Put, TestKeyring, sealed_into
+from tests.vaults import Put, TestKeyring, sealed_into
 
 SIZES = st.sampled_from([0, 1, 5, CHUNK_BYTES]).flatmap(
     lambda base: st.integers(0, 3).map(lambda chunks: base + chunks * CHUNK_BYTES)
