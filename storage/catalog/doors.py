@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, bindparam, delete, select, update
 
 from evidence_store.background import Notice
 from evidence_store.doors import Answered, Delivery, Token, Upload, UploadState
@@ -31,6 +31,7 @@ TOKEN = table_of(TokenRow)
 UPLOAD = table_of(UploadRow)
 IDEMPOTENCY = table_of(IdempotencyRow)
 LEASE = table_of(LeaseRow)
+_TOKEN = select(TOKEN).where(TOKEN.c.digest == bindparam("of"))
 _OVER = frozenset({UploadState.DONE, UploadState.ENDED})
 _TOLD = {UploadState.DONE: "upload.finished", UploadState.FAILED: "upload.failed"}
 NONCE = table_of(NonceRow)
@@ -61,7 +62,7 @@ class SqlDoorStore:
     def token(self, digest: bytes) -> Token | None:
         """See `DoorStore.token`."""
         with self._reading() as queries:
-            found = queries.all(select(TOKEN).where(TOKEN.c.digest == digest), _token)
+            found = queries.all(_TOKEN, _token, {"of": digest})
         return found[0] if found else None
 
     def tokens(self, officer: PersonCode) -> Sequence[Token]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from evidence_store.custody.transfer import Offer, TransferId
 from evidence_store.errors import MalformedError
@@ -32,6 +32,8 @@ HEAD = table_of(HeadRow)
 LEAF = table_of(LeafRow)
 TRANSFER = table_of(TransferRow)
 LEAVES_MAX = 10_000
+# Made once, as they are for every decision; see `Queries`.
+_LINKS = select(CHAIN).where(CHAIN.c.subject_key.in_(bindparam("subjects", expanding=True)))
 
 
 class SqlLedgerReader:
@@ -65,8 +67,7 @@ class SqlLedgerReader:
         """See `LedgerReader.links`."""
         found: dict[Subject, Link] = {}
         for part in parts(map(subject_key, subjects)):
-            query = select(CHAIN).where(CHAIN.c.subject_key.in_(part))
-            found.update(self._queries.all(query, _link))
+            found.update(self._queries.all(_LINKS, _link, {"subjects": part}))
         return found
 
     def events(self, subject: Subject) -> Sequence[Recorded]:

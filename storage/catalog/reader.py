@@ -7,7 +7,7 @@ fails when a way to read is added here that it does not know.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, select, tuple_
+from sqlalchemy import BindParameter, Column, bindparam, select, tuple_
 
 from evidence_store.digest import Algorithm, Digest
 from evidence_store.errors import MalformedError
@@ -40,6 +40,21 @@ OBJECT = table_of(SealedObjectRow)
 VERSION = table_of(VersionRow)
 _VERSION_WITHOUT_CLAIMS = [column for column in VERSION.c if column.name != "claims"]
 _VERSION_ORDER = (VERSION.c.ern_key, VERSION.c.number)
+# Made once, as they are asked at every request; see `Queries`.
+_OF: BindParameter[str] = bindparam("of")
+_AMONG: BindParameter[str] = bindparam("among", expanding=True)
+_INSTALLATION = select(INSTALLATION).where(INSTALLATION.c.id == 1)
+_CASE, _CASES = (
+    select(CASE).where(CASE.c.case_key == _OF),
+    select(CASE).where(CASE.c.case_key.in_(_AMONG)),
+)
+_ITEM, _ITEMS = (
+    select(ITEM).where(ITEM.c.ern_key == _OF),
+    select(ITEM).where(ITEM.c.ern_key.in_(_AMONG)),
+)
+_VERSIONS = (
+    select(*_VERSION_WITHOUT_CLAIMS).where(VERSION.c.ern_key == _OF).order_by(VERSION.c.number)
+)
 
 
 class SqlCatalogReader(Queries):
@@ -75,9 +90,8 @@ class SqlCatalogReader(Queries):
 
     def case(self, case_id: CaseId) -> Case:
         """See `CatalogReader.case`."""
-        query = select(CASE).where(CASE.c.case_key == ordering.case_key(case_id))
         missing = f"there is no case {case_id}; `evidence case list` shows them"
-        return self.one(query, spelling.case_of, missing)
+        return self.one(_CASE, spelling.case_of, missing, {"of": ordering.case_key(case_id)})
 
     def cases(self, *, after: str | None = None, limit: int = 100) -> Page[Case]:
         """See `CatalogReader.cases`."""
@@ -93,8 +107,8 @@ class SqlCatalogReader(Queries):
 
     def item(self, ern: Ern) -> Item:
         """See `CatalogReader.item`."""
-        query = select(ITEM).where(ITEM.c.ern_key == ordering.ern_key(ern))
-        return self.one(query, spelling.item_of, f"there is no item {ern}")
+        values = {"of": ordering.ern_key(ern)}
+        return self.one(_ITEM, spelling.item_of, f"there is no item {ern}", values)
 
     def items_named(self, erns: Sequence[Ern]) -> Sequence[Item]:
         """See `CatalogReader.items_named`."""
@@ -102,7 +116,7 @@ class SqlCatalogReader(Queries):
         found = {
             item.ern: item
             for part in parts(keys)
-            for item in self.all(select(ITEM).where(ITEM.c.ern_key.in_(part)), spelling.item_of)
+            for item in self.all(_ITEMS, spelling.item_of, {"among": part})
         }
         return [found[each] for each in erns if each in found]
 
@@ -112,7 +126,7 @@ class SqlCatalogReader(Queries):
         found = {
             case.case_id: case
             for part in parts(keys)
-            for case in self.all(select(CASE).where(CASE.c.case_key.in_(part)), spelling.case_of)
+            for case in self.all(_CASES, spelling.case_of, {"among": part})
         }
         return [found[each] for each in case_ids if each in found]
 
@@ -128,8 +142,7 @@ class SqlCatalogReader(Queries):
 
     def versions(self, ern: Ern) -> Sequence[Version]:
         """See `CatalogReader.versions`."""
-        query = select(*_VERSION_WITHOUT_CLAIMS).where(VERSION.c.ern_key == ordering.ern_key(ern))
-        return self.all(query.order_by(VERSION.c.number), spelling.version_of)
+        return self.all(_VERSIONS, spelling.version_of, {"of": ordering.ern_key(ern)})
 
     def held(
         self, *, after: str | None = None, limit: int = 100
@@ -213,9 +226,8 @@ class SqlCatalogReader(Queries):
         return next(iter(self.all(query, spelling.item_of)), None)
 
     def _installation(self) -> Found:
-        query = select(INSTALLATION).where(INSTALLATION.c.id == 1)
         missing = "catalog: it belongs to no State; `evidence init` was cut short"
-        return self.one(query, lambda row: row, missing)
+        return self.one(_INSTALLATION, lambda row: row, missing)
 
     def _in(
         self, column: Column[Any], values: Iterable[object], *order: Column[Any]
