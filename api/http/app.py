@@ -33,6 +33,7 @@ from api.http.peers import DELIVERIES, peer_routes
 from api.http.protection import protection_routes
 from api.http.records import Alive, Ready
 from api.http.registry import registry_routes
+from api.http.routes import Routes, Signpost
 from api.http.transfers import transfer_routes
 from api.http.turns import Turns
 from api.http.uploads import OFFSET_TYPE, UPLOADS, upload_routes
@@ -156,7 +157,8 @@ def create_app(
         event_routes(),
         _health(),
     ):
-        app.include_router(routes)
+        app.router.routes.extend(routes.routes)  # one list, that need not be searched in parts
+    app.router.routes.insert(0, Signpost(app.router.routes))
     describe(app)
     if entry is not None:
         app.include_router(entry.routes)
@@ -191,8 +193,8 @@ def _described(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents it
 
 
-def _health() -> APIRouter:
-    routes = APIRouter(tags=["health"], responses=problems.problems())
+def _health() -> Routes:
+    routes = Routes(tags=["health"], responses=problems.problems())
 
     @routes.get("/health")
     def health() -> Alive:
