@@ -52,12 +52,15 @@ PARAMETERS_MAX = 50
 HEADERS_MAX = 100
 DIGITS_MAX = 19  # of a number of bytes
 UNFORESEEN = "an error that was not foreseen; nothing half-done is kept"
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
-}
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+)
 TAGS = [
     {"name": "evidence", "description": "Cases, items and their versions."},
     {"name": "custody", "description": "Who holds an item, its events, proofs and acts."},
@@ -230,12 +233,15 @@ class Around:
             nonlocal answered
             if message["type"] == "http.response.start":
                 answered = True
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                headers["X-Request-Id"] = request_id
+                stated = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *(each for each in message["headers"] if each[0] != b"x-request-id"),
+                    *(each for each in HEADERS if each[0] not in stated),
+                    (b"x-request-id", request_id.encode()),
+                ]
                 # Starlette lists one route's only.
                 if message["status"] == HTTPStatus.METHOD_NOT_ALLOWED:
+                    headers = MutableHeaders(scope=message)
                     headers["Allow"] = ", ".join(_methods(Request(scope)))
             await send(message)
 

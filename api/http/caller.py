@@ -25,6 +25,7 @@ from evidence_store.desk import Desk
 from evidence_store.dossiers import Chains
 from evidence_store.errors import EvidenceError, NotFoundError, UnauthenticatedError
 from evidence_store.identifiers import AuthorityId, KeyId, PersonCode
+from evidence_store.ports import CatalogReader
 from evidence_store.registering import Registry
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -141,29 +142,38 @@ def authenticated(request: Request) -> Caller:
     header = request.headers.get("authorization")
     if header is not None:
         kind, _, text = header.partition(" ")
-        token = found_token(instance.doors, text.strip(), instance.clock.now())
-        if kind.lower() != "bearer" or token is None:
-            raise UnauthenticatedError("token: expected one that counts now")
-        return _within_reach(
-            request, token.officer, token.scopes, "token", tokens_sign=request.app.state.tokens_sign
-        )
+        with instance.catalog.read_at_the_door() as (reader, tokens):
+            token = found_token(tokens, text.strip(), instance.clock.now())
+            if kind.lower() != "bearer" or token is None:
+                raise UnauthenticatedError("token: expected one that counts now")
+            return _within_reach(
+                request,
+                reader,
+                token.officer,
+                token.scopes,
+                "token",
+                tokens_sign=request.app.state.tokens_sign,
+            )
     session_of: SessionOf | None = request.app.state.session_of
     session = None if session_of is None else session_of(request)
     if session is None:
         raise UnauthenticatedError("sign in, or send a token: Authorization: Bearer evr_pat_…")
     insist_same_origin(request)
-    return _within_reach(
-        request,
-        session.officer,
-        frozenset(SCOPES),
-        "session",
-        signed_in_by=session.method,
-        signin=request.app.state.signin,
-    )
+    with instance.catalog.read() as reader:
+        return _within_reach(
+            request,
+            reader,
+            session.officer,
+            frozenset(SCOPES),
+            "session",
+            signed_in_by=session.method,
+            signin=request.app.state.signin,
+        )
 
 
 def _within_reach(
     request: Request,
+    reader: CatalogReader,
     officer: PersonCode,
     scopes: frozenset[str],
     method: str,
@@ -179,11 +189,10 @@ def _within_reach(
     """
     instance: Instance = request.app.state.instance
     chains: Chains = request.app.state.chains
-    with instance.catalog.read() as reader:
-        try:
-            entry = Registry(reader, chains).officer(officer)
-        except NotFoundError:
-            raise UnauthenticatedError("expected an officer of the registry") from None
+    try:
+        entry = Registry(reader, chains).officer(officer)
+    except NotFoundError:
+        raise UnauthenticatedError("expected an officer of the registry") from None
     roles = entry.roles_at(instance.clock.now())
     if not roles:
         raise UnauthenticatedError("expected an officer who holds a role now")

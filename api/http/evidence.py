@@ -27,7 +27,7 @@ from api.views import access_row
 from evidence_store.accessing import Opening, Question, accesses, ask, serve, serve_range, visible
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import DossierId, DossierKind, Ern
-from evidence_store.item import Item, Version
+from evidence_store.item import Item, Listed, Version
 from evidence_store.sharing.terms import Action
 
 ErnPath = Annotated[
@@ -92,7 +92,7 @@ def _lists(routes: Routes) -> None:
         """The items that the officer may know of, by ERN."""
         found, cursor = visible(caller.desk, after=after, limit=limit)
         link_next(request, response, cursor)
-        return ItemPage(items=[_item_view(each) for each in found], next_cursor=cursor)
+        return ItemPage(items=[_listed_view(each) for each in found], next_cursor=cursor)
 
 
 def _single(routes: Routes) -> None:
@@ -245,11 +245,20 @@ def _decided(opening: Opening) -> dict[str, object]:
 
 
 def _item_view(item: Item) -> ItemView:
+    asserted = item.asserted
+    return _listed_view(
+        Listed(
+            item.ern, item.case_id, item.status, asserted.kind, item.registered_at, asserted.title
+        )
+    )
+
+
+def _listed_view(item: Listed) -> ItemView:
     return ItemView(
         ern=str(item.ern),
         case=str(item.case_id),
-        kind=item.asserted.kind.value,
+        kind=item.kind.value,
         status=item.status.value,
         registered_at=item.registered_at.isoformat(),
-        title=item.asserted.title,
+        title=item.title,
     )

@@ -39,6 +39,18 @@ DELIVERY = table_of(DeliveryRow)
 _UNFINISHED = (UploadState.OPEN, UploadState.FAILED, UploadState.PARTIAL)
 
 
+class SqlTokenReader:
+    """Implements `evidence_store.doors.TokenReader` in a transaction of the catalog's."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    def token(self, digest: bytes) -> Token | None:
+        """See `TokenReader.token`."""
+        found = self._queries.all(_TOKEN, _token, {"of": digest})
+        return found[0] if found else None
+
+
 class SqlDoorStore:
     """Implements `evidence_store.doors.DoorStore`. Safe to use from several threads."""
 
@@ -60,10 +72,9 @@ class SqlDoorStore:
             queries.insert(TOKEN, [row])
 
     def token(self, digest: bytes) -> Token | None:
-        """See `DoorStore.token`."""
+        """See `TokenReader.token`."""
         with self._reading() as queries:
-            found = queries.all(_TOKEN, _token, {"of": digest})
-        return found[0] if found else None
+            return SqlTokenReader(queries).token(digest)
 
     def tokens(self, officer: PersonCode) -> Sequence[Token]:
         """See `DoorStore.tokens`."""

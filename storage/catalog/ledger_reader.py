@@ -33,7 +33,7 @@ LEAF = table_of(LeafRow)
 TRANSFER = table_of(TransferRow)
 LEAVES_MAX = 10_000
 # Made once, as they are for every decision; see `Queries`.
-_LINKS = select(CHAIN).where(CHAIN.c.subject_key.in_(bindparam("subjects", expanding=True)))
+_LINK = select(CHAIN).where(CHAIN.c.subject_key == bindparam("subject"))
 
 
 class SqlLedgerReader:
@@ -65,9 +65,12 @@ class SqlLedgerReader:
 
     def links(self, subjects: Sequence[Subject]) -> Mapping[Subject, Link]:
         """See `LedgerReader.links`."""
+        if len(subjects) == 1:  # as for every decision; a list is spelled anew each time
+            return dict(self._queries.all(_LINK, _link, {"subject": subject_key(subjects[0])}))
         found: dict[Subject, Link] = {}
         for part in parts(map(subject_key, subjects)):
-            found.update(self._queries.all(_LINKS, _link, {"subjects": part}))
+            query = select(CHAIN).where(CHAIN.c.subject_key.in_(part))
+            found.update(self._queries.all(query, _link))
         return found
 
     def events(self, subject: Subject) -> Sequence[Recorded]:

@@ -12,13 +12,13 @@ from sqlalchemy import BindParameter, Column, bindparam, select, tuple_
 from evidence_store.digest import Algorithm, Digest
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, StateCode
-from evidence_store.item import Case, Item, Person, SealedObject, Version
+from evidence_store.item import Case, Item, Listed, Person, SealedObject, Version
 from evidence_store.page import Page
 from storage.catalog import ordering, spelling
 from storage.catalog.dossier_reader import SqlDossierReader
 from storage.catalog.fixity import SqlFixityReader
 from storage.catalog.ledger_reader import SqlLedgerReader
-from storage.catalog.queries import Queries, page, parts
+from storage.catalog.queries import Among, Queries, page, parts
 from storage.catalog.spelling import Found, read_back
 from storage.catalog.tables import (
     CaseRow,
@@ -42,16 +42,19 @@ _VERSION_WITHOUT_CLAIMS = [column for column in VERSION.c if column.name != "cla
 _VERSION_ORDER = (VERSION.c.ern_key, VERSION.c.number)
 # Made once, as they are asked at every request; see `Queries`.
 _OF: BindParameter[str] = bindparam("of")
-_AMONG: BindParameter[str] = bindparam("among", expanding=True)
 _INSTALLATION = select(INSTALLATION).where(INSTALLATION.c.id == 1)
-_CASE, _CASES = (
-    select(CASE).where(CASE.c.case_key == _OF),
-    select(CASE).where(CASE.c.case_key.in_(_AMONG)),
+_CASE = select(CASE).where(CASE.c.case_key == _OF)
+_CASES = Among(select(CASE), CASE.c.case_key)
+_ITEM = select(ITEM).where(ITEM.c.ern_key == _OF)
+_SHOWN = (
+    ITEM.c.ern_key,
+    ITEM.c.case_key,
+    ITEM.c.status,
+    ITEM.c.kind,
+    ITEM.c.registered_at,
+    ITEM.c.title,
 )
-_ITEM, _ITEMS = (
-    select(ITEM).where(ITEM.c.ern_key == _OF),
-    select(ITEM).where(ITEM.c.ern_key.in_(_AMONG)),
-)
+_LISTED = Among(select(*_SHOWN), ITEM.c.ern_key)
 _VERSIONS = (
     select(*_VERSION_WITHOUT_CLAIMS).where(VERSION.c.ern_key == _OF).order_by(VERSION.c.number)
 )
@@ -110,25 +113,17 @@ class SqlCatalogReader(Queries):
         values = {"of": ordering.ern_key(ern)}
         return self.one(_ITEM, spelling.item_of, f"there is no item {ern}", values)
 
-    def items_named(self, erns: Sequence[Ern]) -> Sequence[Item]:
-        """See `CatalogReader.items_named`."""
+    def items_listed(self, erns: Sequence[Ern]) -> Sequence[Listed]:
+        """See `CatalogReader.items_listed`."""
         keys = [ordering.ern_key(each) for each in erns]
-        found = {
-            item.ern: item
-            for part in parts(keys)
-            for item in self.all(_ITEMS, spelling.item_of, {"among": part})
-        }
-        return [found[each] for each in erns if each in found]
+        found = self.among(_LISTED, keys, lambda row: (row.ern_key, spelling.listed_of(row)))
+        return [found[each] for each in keys if each in found]
 
     def cases_named(self, case_ids: Sequence[CaseId]) -> Sequence[Case]:
         """See `CatalogReader.cases_named`."""
         keys = [ordering.case_key(each) for each in case_ids]
-        found = {
-            case.case_id: case
-            for part in parts(keys)
-            for case in self.all(_CASES, spelling.case_of, {"among": part})
-        }
-        return [found[each] for each in case_ids if each in found]
+        found = self.among(_CASES, keys, lambda row: (row.case_key, spelling.case_of(row)))
+        return [found[each] for each in keys if each in found]
 
     def items(
         self, *, case_id: CaseId | None = None, after: str | None = None, limit: int = 100

@@ -50,7 +50,7 @@ def reads(items: int) -> Reads:
         "a case": lambda reader, _: reader.case(CaseId(SI, 1)),
         "a person": lambda reader, _: reader.person(COLLECTOR),
         "items": lambda reader, _: reader.items(after=str(ern)),
-        "items by name": lambda reader, _: reader.items_named([ern]),
+        "items by name": lambda reader, _: reader.items_listed([ern]),
         "items of a large case": lambda reader, _: reader.items(
             case_id=CaseId(SI, 1), after=str(ern)
         ),
