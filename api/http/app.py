@@ -35,7 +35,7 @@ from api.http.records import Alive, Ready
 from api.http.registry import registry_routes
 from api.http.routes import Routes, Signpost
 from api.http.transfers import transfer_routes
-from api.http.turns import Turns
+from api.http.turns import WORKING_ELSEWHERE_MAX, WORKING_MAX, Turns
 from api.http.uploads import OFFSET_TYPE, UPLOADS, upload_routes
 from api.http.versions import version_routes
 from api.http.watching import Counts, Watch
@@ -172,7 +172,8 @@ def create_app(
     app.add_middleware(Conditional)
     app.add_middleware(ContentDigest, is_streamed=_is_streamed, bytes_max=BODY_BYTES_MAX)
     app.add_middleware(Limits)
-    app.add_middleware(Turns)
+    is_elsewhere = not instance.catalog.is_in_process
+    app.add_middleware(Turns, working_max=WORKING_ELSEWHERE_MAX if is_elsewhere else WORKING_MAX)
     app.add_middleware(Around)  # the last that is added is the outermost
     app.add_middleware(Watch, counts=counts or Counts())
     return app

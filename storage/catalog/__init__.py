@@ -54,6 +54,11 @@ class SqlCatalog:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
+    @property
+    def is_in_process(self) -> bool:
+        """Whether the database works within this process: to read computes here, and does not wait."""
+        return self.engine.dialect.name == "sqlite"
+
     @contextmanager
     def read(self) -> Iterator[CatalogReader]:
         """See `Catalog.read`."""
