@@ -285,10 +285,6 @@ class CatalogReader(Protocol):
         """The items of these ERNs, in their order, but for those that were never allocated."""
         ...
 
-    def cases_named(self, case_ids: Sequence[CaseId]) -> Sequence[Case]:
-        """The cases of these identifiers, in their order, but for those that there are not."""
-        ...
-
     def items(
         self, *, case_id: CaseId | None = None, after: str | None = None, limit: int = 100
     ) -> Page[Item]:

@@ -4,14 +4,15 @@ Every route states the scope that it needs. A session has all scopes; a token th
 made with. A change by a session must come from the application's own pages.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Protocol
 from urllib.parse import quote, urlsplit
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from fastapi.security.base import SecurityBase
 from starlette.concurrency import run_in_threadpool
 
 from api import cooperation
@@ -100,24 +101,29 @@ class Claim:
 EXAMINES = "examines_claims"  # what a route has that examines claims in the thread that it works in
 
 
-def needs(scope: str) -> Callable[..., Awaitable[Caller | Claim]]:
-    """A dependency: the caller, insisting on a scope.
+class Needs(SecurityBase):
+    """A dependency: the caller, insisting on a scope. To OpenAPI it is `BEARER`.
 
     A route that examines claims itself gets one: it saves going to a thread twice. It stays with the
     request until then, as who calls is examined before it is told what is wrong with a request.
     """
 
-    async def caller(
-        request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)] = None
-    ) -> Caller | Claim:
-        claim = Claim(request, scope)
+    def __init__(self, scope: str) -> None:
+        self.scope = scope  # the table of routes is made from it
+        self.model, self.scheme_name = BEARER.model, BEARER.scheme_name
+
+    async def __call__(self, request: Request) -> Caller | Claim:
+        """The caller, or the claim that is to be examined."""
+        claim = Claim(request, self.scope)
         if getattr(request.scope.get("route"), EXAMINES, False):
             request.state.claim = claim
             return claim
         return await run_in_threadpool(claim.examined)
 
-    caller.scope = scope  # type: ignore[attr-defined] # the table of routes is made from it
-    return caller
+
+def needs(scope: str) -> Needs:
+    """A dependency: the caller, insisting on a scope."""
+    return Needs(scope)
 
 
 async def insist_on_claim(request: Request) -> None:

@@ -102,14 +102,14 @@ def case_routes() -> Routes:
     ) -> CasePage:
         """The cases that the officer needs to know, by identifier."""
         with caller.instance.catalog.read() as reader:
-            known = sorted(reader.dossiers.cases_of(caller.officer, caller.desk.now))
-            known = known if is_at_work(caller) else []
-            behind = None if after is None else CaseId.parse(after)
-            rest = [each for each in known if behind is None or each > behind]
-            cases = reader.cases_named(rest[:limit])
-        cursor = str(rest[limit - 1]) if len(rest) > limit else None
+            found = reader.dossiers.cases_known(
+                caller.officer, caller.desk.now, after=after, limit=limit
+            )
+        if not is_at_work(caller):
+            return CasePage(cases=[], next_cursor=None)
         return CasePage(
-            cases=[_case(each) for each in cases], next_cursor=link_next(request, response, cursor)
+            cases=[_case(each) for each in found.entries],
+            next_cursor=link_next(request, response, found.after),
         )
 
     @routes.post(

@@ -13,6 +13,7 @@ from evidence_store.dossier import Dossier
 from evidence_store.dossier_port import Access, Window
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import AuthorityId, CaseId, DossierId, DossierKind, Ern, PersonCode
+from evidence_store.item import Case
 from evidence_store.page import Page
 from storage.catalog.dossier_tables import (
     AccessRow,
@@ -22,7 +23,9 @@ from storage.catalog.dossier_tables import (
     PolicyTextRow,
     TagRow,
 )
+from storage.catalog.ledger_tables import ChainRow
 from storage.catalog.ordering import (
+    case_behind,
     case_id_of,
     case_key,
     dossier_behind,
@@ -35,8 +38,8 @@ from storage.catalog.ordering import (
     person_key,
 )
 from storage.catalog.queries import Queries, page, parts
-from storage.catalog.spelling import Columns, Found
-from storage.catalog.tables import ItemRow, table_of
+from storage.catalog.spelling import Columns, Found, case_of
+from storage.catalog.tables import CaseRow, ItemRow, table_of
 
 DOSSIER = table_of(DossierRow)
 TAG = table_of(TagRow)
@@ -45,6 +48,8 @@ ASSIGNMENT = table_of(AssignmentRow)
 ACCESS = table_of(AccessRow)
 POLICY = table_of(PolicyTextRow)
 _ITEM = table_of(ItemRow)
+_CASE = table_of(CaseRow)
+_CHAIN = table_of(ChainRow)
 ALL_OFFICERS = ""
 CASES_AT_ONCE = 50
 LAST = "\U0010ffff"  # comes behind every key
@@ -58,10 +63,28 @@ _TAGGED = (
     .order_by(TAG.c.subject_key.desc())
     .limit(_MOST)
 )
+_ENDS_TAGGED = (
+    select(TAG.c.subject_key, _CHAIN.c.head)
+    .select_from(TAG.outerjoin(_CHAIN, _CHAIN.c.subject_key == TAG.c.subject_key))
+    .where(TAG.c.name == bindparam("name"), TAG.c.value == bindparam("value"))
+    .order_by(TAG.c.subject_key.desc())
+    .limit(_MOST)
+)
 _CASES_OF = (
     select(ASSIGNMENT.c.case_key)
     .where(ASSIGNMENT.c.officer == bindparam("officer"), ASSIGNMENT.c.until > _NOW)
     .order_by(ASSIGNMENT.c.case_key)
+)
+_CASES_KNOWN = (
+    select(_CASE)
+    .select_from(ASSIGNMENT.join(_CASE, _CASE.c.case_key == ASSIGNMENT.c.case_key))
+    .where(
+        ASSIGNMENT.c.officer == bindparam("officer"),
+        ASSIGNMENT.c.case_key > bindparam("behind"),
+        ASSIGNMENT.c.until > _NOW,
+    )
+    .order_by(ASSIGNMENT.c.case_key)
+    .limit(_MOST)
 )
 _OPEN_TO = select(GRANT_ITEM.c.ern_key).where(
     GRANT_ITEM.c.grantee == bindparam("grantee"),
@@ -126,6 +149,15 @@ class SqlDossierReader:
         """See `DossierReader.tagged`."""
         values = {"name": tag_name(kind, name), "value": value, "most": limit}
         return self._queries.all(_TAGGED, _dossier, values)
+
+    def ends_tagged(
+        self, kind: DossierKind, name: str, value: str, *, limit: int = 1000
+    ) -> Sequence[tuple[DossierId, bytes | None]]:
+        """See `DossierReader.ends_tagged`."""
+        values = {"name": tag_name(kind, name), "value": value, "most": limit}
+        return self._queries.all(
+            _ENDS_TAGGED, lambda row: (dossier_of(row.subject_key), row.head), values
+        )
 
     def tags(self, dossier: DossierId) -> Sequence[tuple[str, str]]:
         """See `DossierReader.tags`."""
@@ -242,6 +274,19 @@ class SqlDossierReader:
         """See `DossierReader.cases_of`."""
         values = {"officer": person_key(officer), "now": now}
         return self._queries.all(_CASES_OF, lambda row: case_id_of(row.case_key), values)
+
+    def cases_known(
+        self, officer: PersonCode, now: datetime, *, after: str | None = None, limit: int = 100
+    ) -> Page[Case]:
+        """See `DossierReader.cases_known`."""
+        values = {
+            "officer": person_key(officer),
+            "now": now,
+            "behind": case_behind(after),
+            "most": limit + 1,
+        }
+        found = self._queries.all(_CASES_KNOWN, case_of, values)
+        return page(found, limit, lambda each: str(each.case_id))
 
     def access(self, access: DossierId) -> Access:
         """See `DossierReader.access`."""

@@ -95,6 +95,7 @@ def _sqlite(file: Path, busy_seconds: float) -> Engine:
         URL.create("sqlite", database=location, query={"mode": "rw", "uri": "true"}),
         connect_args={"timeout": busy_seconds, "check_same_thread": False},
         pool_timeout=busy_seconds,
+        pool_use_lifo=True,  # the one that was used last has its pages and statements at hand
     )
 
     def connected(connection: Any, _: object) -> None:  # noqa: ANN401 - a driver's connection
@@ -126,6 +127,7 @@ def _postgresql(url: URL, busy_seconds: float) -> Engine:
         },
         pool_timeout=busy_seconds,
         pool_pre_ping=True,
+        pool_use_lifo=True,
     )
 
 

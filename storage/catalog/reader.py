@@ -44,7 +44,6 @@ _VERSION_ORDER = (VERSION.c.ern_key, VERSION.c.number)
 _OF: BindParameter[str] = bindparam("of")
 _INSTALLATION = select(INSTALLATION).where(INSTALLATION.c.id == 1)
 _CASE = select(CASE).where(CASE.c.case_key == _OF)
-_CASES = Among(select(CASE), CASE.c.case_key)
 _ITEM = select(ITEM).where(ITEM.c.ern_key == _OF)
 _SHOWN = (
     ITEM.c.ern_key,
@@ -117,12 +116,6 @@ class SqlCatalogReader(Queries):
         """See `CatalogReader.items_listed`."""
         keys = [ordering.ern_key(each) for each in erns]
         found = self.among(_LISTED, keys, lambda row: (row.ern_key, spelling.listed_of(row)))
-        return [found[each] for each in keys if each in found]
-
-    def cases_named(self, case_ids: Sequence[CaseId]) -> Sequence[Case]:
-        """See `CatalogReader.cases_named`."""
-        keys = [ordering.case_key(each) for each in case_ids]
-        found = self.among(_CASES, keys, lambda row: (row.case_key, spelling.case_of(row)))
         return [found[each] for each in keys if each in found]
 
     def items(

@@ -336,9 +336,6 @@ def test_items_are_looked_up_many_at_once_in_the_order_that_is_asked_for(filled:
             for each in whole
         ]
         assert reader.items_listed([]) == []
-        cases = [each.case_id for each in reader.cases().entries]
-        assert [each.case_id for each in reader.cases_named(cases[::-1])] == cases[::-1]
-        assert reader.cases_named([CaseId.parse("SI-CASE-9999")]) == []
 
 
 @pytest.mark.parametrize(
