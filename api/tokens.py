@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from evidence_store.cooperation.registry import OfficerRole
-from evidence_store.doors import DoorStore, Token
+from evidence_store.doors import DoorStore, Token, TokenReader
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import PersonCode
 from evidence_store.kinds import stated
@@ -96,11 +96,11 @@ def is_token(text: str) -> bool:
     )
 
 
-def found_token(doors: DoorStore, text: str, now: datetime) -> Token | None:
+def found_token(tokens: TokenReader, text: str, now: datetime) -> Token | None:
     """The token that counts now; None for all that do not, whatever the reason."""
     if not is_token(text):
         return None
-    token = doors.token(digest_of(text))
+    token = tokens.token(digest_of(text))
     if token is None or token.ended_at is not None or token.expires_at <= now:
         return None
     return token

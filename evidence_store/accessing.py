@@ -39,7 +39,7 @@ from evidence_store.fixity_port import Measured
 from evidence_store.granting import grant_chain, provider_consents, registry_party
 from evidence_store.handling import history_of
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern, Subject
-from evidence_store.item import Item, SealedObject, Version
+from evidence_store.item import Item, Listed, SealedObject, Version
 from evidence_store.ports import CatalogReader, CatalogWriter
 from evidence_store.protecting import measures_on
 from evidence_store.registering import Registry
@@ -404,7 +404,7 @@ def _is_grantee(reader: CatalogReader, desk: Desk, grant: DossierId) -> bool:
 
 def visible(
     desk: Desk, *, after: str | None = None, limit: int = 50
-) -> tuple[Sequence[Item], str | None]:
+) -> tuple[Sequence[Listed], str | None]:
     """The items that an officer may know of, by ERN.
 
     Raises:
@@ -420,7 +420,7 @@ def visible(
         page = reader.dossiers.visible_items(
             desk.officer, officer.authority, desk.now, after=after, limit=limit
         )
-        return reader.items_named(page.entries), page.after
+        return reader.items_listed(page.entries), page.after
 
 
 def considered(reader: CatalogReader, desk: Desk, policy: Policy, question: Question) -> Decision:

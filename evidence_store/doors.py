@@ -27,6 +27,14 @@ class Token:
     ended_at: datetime | None = None
 
 
+class TokenReader(Protocol):
+    """Looking tokens up."""
+
+    def token(self, digest: bytes) -> Token | None:
+        """The token of this digest."""
+        ...
+
+
 class UploadState(StrEnum):
     """How far an upload has come."""
 
@@ -83,7 +91,7 @@ class Answered:
     body: str | None
 
 
-class DoorStore(Protocol):
+class DoorStore(TokenReader, Protocol):
     """Each call is a transaction of its own: durable when it returns, nothing when it raises.
 
     Raises, all of them: CatalogBusyError, NoSpaceError.
@@ -91,10 +99,6 @@ class DoorStore(Protocol):
 
     def add_token(self, token: Token) -> None:
         """Enter a token."""
-        ...
-
-    def token(self, digest: bytes) -> Token | None:
-        """The token of this digest."""
         ...
 
     def tokens(self, officer: PersonCode) -> Sequence[Token]:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from evidence_store.dossier import Dossier
 from evidence_store.identifiers import AuthorityId, CaseId, DossierId, DossierKind, Ern, PersonCode
+from evidence_store.item import Case
 from evidence_store.page import Page
 
 
@@ -88,6 +89,12 @@ class DossierReader(Protocol):
         """Dossiers of a kind with this tag, the newest first."""
         ...
 
+    def ends_tagged(
+        self, kind: DossierKind, name: str, value: str, *, limit: int = 1000
+    ) -> Sequence[tuple[DossierId, bytes | None]]:
+        """As `tagged`, each with the commitment that its chain ends with; None if there is none."""
+        ...
+
     def tags(self, dossier: DossierId) -> Sequence[tuple[str, str]]:
         """What a dossier can be found by."""
         ...
@@ -141,7 +148,17 @@ class DossierReader(Protocol):
         ...
 
     def cases_of(self, officer: PersonCode, now: datetime) -> Sequence[CaseId]:
-        """The cases that an officer needs to know now."""
+        """The cases that an officer needs to know now, by identifier."""
+        ...
+
+    def cases_known(
+        self, officer: PersonCode, now: datetime, *, after: str | None = None, limit: int = 100
+    ) -> Page[Case]:
+        """What is shown of `cases_of`, by identifier.
+
+        Raises:
+            MalformedError: if `after` is not a cursor that an earlier page gave.
+        """
         ...
 
     def access(self, access: DossierId) -> Access:

@@ -48,13 +48,22 @@ class Chains:
     def __init__(self) -> None:
         self._kept: dict[tuple[DossierId, bytes], _Kept] = {}
 
-    def read_as(self, reader: CatalogReader, dossier: DossierId, reading: "Reading[T]") -> T:
+    def read_as(
+        self,
+        reader: CatalogReader,
+        dossier: DossierId,
+        reading: "Reading[T]",
+        *,
+        head: bytes | None = None,
+    ) -> T:
         """What a dossier's steps say, read once for each commitment; nobody may change it.
+
+        With the `head` that the chain ends with, if this reader has found it already.
 
         Raises:
             NotFoundError, LedgerAlteredError: as `steps`; whatever the reading raises.
         """
-        kept = self._checked(reader, dossier)
+        kept = self._checked(reader, dossier, head)
         if reading not in kept.read:
             kept.read[reading] = reading(kept.steps, dossier)
         found: T = kept.read[reading]
@@ -69,11 +78,15 @@ class Chains:
         """
         return self._checked(reader, dossier).steps
 
-    def _checked(self, reader: CatalogReader, dossier: DossierId) -> "_Kept":
-        link = reader.ledger.links([dossier]).get(dossier)
-        if link is None or link.head is None:
+    def _checked(
+        self, reader: CatalogReader, dossier: DossierId, head: bytes | None = None
+    ) -> "_Kept":
+        if head is None:
+            link = reader.ledger.links([dossier]).get(dossier)
+            head = None if link is None else link.head
+        if head is None:
             raise NotFoundError(f"there is no {dossier}")
-        key = (dossier, link.head)
+        key = (dossier, head)
         found = self._kept.get(key)
         if found is None:
             for finding in audit_chain(reader.ledger, dossier, registered_keys(reader.ledger)):

@@ -116,6 +116,23 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """What a list shows of an item; for it no more of the item is read, or checked."""
+
+    ern: Ern
+    case_id: CaseId
+    status: ItemStatus
+    kind: EvidenceKind
+    registered_at: datetime
+    title: str | None = None
+
+    def __post_init__(self) -> None:
+        in_utc(self.registered_at)
+        if self.title is not None:
+            stated(self.title, "title")
+
+
+@dataclass(frozen=True, slots=True)
 class SealedObject:
     """Encrypted bytes in the object store, and the age header that opens them.
 

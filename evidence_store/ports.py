@@ -14,7 +14,7 @@ from evidence_store.digest import Digest
 from evidence_store.dossier_port import DossierReader, DossierWriter
 from evidence_store.fixity_port import FixityReader, FixityWriter
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, Role, StateCode
-from evidence_store.item import Case, Item, Person, SealedObject, Version
+from evidence_store.item import Case, Item, Listed, Person, SealedObject, Version
 from evidence_store.ledger_port import LedgerReader, LedgerWriter
 from evidence_store.page import Page
 
@@ -281,12 +281,8 @@ class CatalogReader(Protocol):
         """
         ...
 
-    def items_named(self, erns: Sequence[Ern]) -> Sequence[Item]:
+    def items_listed(self, erns: Sequence[Ern]) -> Sequence[Listed]:
         """The items of these ERNs, in their order, but for those that were never allocated."""
-        ...
-
-    def cases_named(self, case_ids: Sequence[CaseId]) -> Sequence[Case]:
-        """The cases of these identifiers, in their order, but for those that there are not."""
         ...
 
     def items(

@@ -62,10 +62,11 @@ class Registry:
 
     def find(self, kind: EntryKind, key: str) -> Recorded | None:
         """The entry of this key, if there is one."""
-        for dossier in self.reader.dossiers.tagged(
+        for dossier, head in self.reader.dossiers.ends_tagged(
             DossierKind.REGISTRY, "entry", tag_of(kind, key)
         ):
-            found = self.chains.read_as(self.reader, dossier.id, _by_key).get((kind, key))
+            read = self.chains.read_as(self.reader, dossier, _by_key, head=head)
+            found = read.get((kind, key))
             if found is not None and (self.known_at is None or found.at <= self.known_at):
                 return found
         return None

@@ -39,8 +39,7 @@ def list_visible(
     here, _, desk = at_desk(context, officer)
     items, _ = visible(desk, after=after, limit=limit)
     rows = [
-        {"ern": str(each.ern), "case": str(each.case_id), "kind": each.asserted.kind.value}
-        for each in items
+        {"ern": str(each.ern), "case": str(each.case_id), "kind": each.kind.value} for each in items
     ]
     here.output.table(rows, ("ern", "case", "kind"))
 

@@ -33,8 +33,9 @@ from api.http.peers import DELIVERIES, peer_routes
 from api.http.protection import protection_routes
 from api.http.records import Alive, Ready
 from api.http.registry import registry_routes
+from api.http.routes import Routes, Signpost
 from api.http.transfers import transfer_routes
-from api.http.turns import Turns
+from api.http.turns import WORKING_ELSEWHERE_MAX, WORKING_MAX, Turns
 from api.http.uploads import OFFSET_TYPE, UPLOADS, upload_routes
 from api.http.versions import version_routes
 from api.http.watching import Counts, Watch
@@ -51,12 +52,15 @@ PARAMETERS_MAX = 50
 HEADERS_MAX = 100
 DIGITS_MAX = 19  # of a number of bytes
 UNFORESEEN = "an error that was not foreseen; nothing half-done is kept"
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
-}
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+)
 TAGS = [
     {"name": "evidence", "description": "Cases, items and their versions."},
     {"name": "custody", "description": "Who holds an item, its events, proofs and acts."},
@@ -156,7 +160,8 @@ def create_app(
         event_routes(),
         _health(),
     ):
-        app.include_router(routes)
+        app.router.routes.extend(routes.routes)  # one list, that need not be searched in parts
+    app.router.routes.insert(0, Signpost(app.router.routes))
     describe(app)
     if entry is not None:
         app.include_router(entry.routes)
@@ -167,7 +172,8 @@ def create_app(
     app.add_middleware(Conditional)
     app.add_middleware(ContentDigest, is_streamed=_is_streamed, bytes_max=BODY_BYTES_MAX)
     app.add_middleware(Limits)
-    app.add_middleware(Turns)
+    is_elsewhere = not instance.catalog.is_in_process
+    app.add_middleware(Turns, working_max=WORKING_ELSEWHERE_MAX if is_elsewhere else WORKING_MAX)
     app.add_middleware(Around)  # the last that is added is the outermost
     app.add_middleware(Watch, counts=counts or Counts())
     return app
@@ -191,8 +197,8 @@ def _described(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents it
 
 
-def _health() -> APIRouter:
-    routes = APIRouter(tags=["health"], responses=problems.problems())
+def _health() -> Routes:
+    routes = Routes(tags=["health"], responses=problems.problems())
 
     @routes.get("/health")
     def health() -> Alive:
@@ -228,12 +234,15 @@ class Around:
             nonlocal answered
             if message["type"] == "http.response.start":
                 answered = True
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                headers["X-Request-Id"] = request_id
+                stated = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *(each for each in message["headers"] if each[0] != b"x-request-id"),
+                    *(each for each in HEADERS if each[0] not in stated),
+                    (b"x-request-id", request_id.encode()),
+                ]
                 # Starlette lists one route's only.
                 if message["status"] == HTTPStatus.METHOD_NOT_ALLOWED:
+                    headers = MutableHeaders(scope=message)
                     headers["Allow"] = ", ".join(_methods(Request(scope)))
             await send(message)
 

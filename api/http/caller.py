@@ -10,8 +10,10 @@ from functools import cached_property
 from typing import Annotated, Protocol
 from urllib.parse import quote, urlsplit
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from fastapi.security.base import SecurityBase
+from starlette.concurrency import run_in_threadpool
 
 from api import cooperation
 from api.peers import Message, verified
@@ -24,6 +26,7 @@ from evidence_store.desk import Desk
 from evidence_store.dossiers import Chains
 from evidence_store.errors import EvidenceError, NotFoundError, UnauthenticatedError
 from evidence_store.identifiers import AuthorityId, KeyId, PersonCode
+from evidence_store.ports import CatalogReader
 from evidence_store.registering import Registry
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -75,19 +78,63 @@ class Caller:
         return cooperation.desk_of(self.instance, self.officer, self.authority, self.chains)
 
 
-def needs(scope: str) -> Callable[..., Caller]:
-    """A dependency: the caller, insisting on a scope."""
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """That somebody calls who may; it is no `Caller`, and good for nothing before it is examined."""
 
-    def caller(
-        request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)] = None
-    ) -> Caller:
-        found = authenticated(request)
-        if scope not in found.scopes:
-            raise ForbiddenError(f"token: expected the scope {scope}")
+    request: Request
+    scope: str
+
+    def examined(self) -> Caller:
+        """Who calls. It asks the database, so it is for a thread that may wait.
+
+        Raises:
+            UnauthenticatedError: as `authenticated`.
+            ForbiddenError: likewise, or if the way in is not good for the scope.
+        """
+        found = authenticated(self.request)
+        if self.scope not in found.scopes:
+            raise ForbiddenError(f"token: expected the scope {self.scope}")
         return found
 
-    caller.scope = scope  # type: ignore[attr-defined] # the table of routes is made from it
-    return caller
+
+EXAMINES = "examines_claims"  # what a route has that examines claims in the thread that it works in
+
+
+class Needs(SecurityBase):
+    """A dependency: the caller, insisting on a scope. To OpenAPI it is `BEARER`.
+
+    A route that examines claims itself gets one: it saves going to a thread twice. It stays with the
+    request until then, as who calls is examined before it is told what is wrong with a request.
+    """
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope  # the table of routes is made from it
+        self.model, self.scheme_name = BEARER.model, BEARER.scheme_name
+
+    async def __call__(self, request: Request) -> Caller | Claim:
+        """The caller, or the claim that is to be examined."""
+        claim = Claim(request, self.scope)
+        if getattr(request.scope.get("route"), EXAMINES, False):
+            request.state.claim = claim
+            return claim
+        return await run_in_threadpool(claim.examined)
+
+
+def needs(scope: str) -> Needs:
+    """A dependency: the caller, insisting on a scope."""
+    return Needs(scope)
+
+
+async def insist_on_claim(request: Request) -> None:
+    """Insist that a claim that came with the request holds, if there is one.
+
+    Raises:
+        UnauthenticatedError, ForbiddenError: as `Claim.examined`.
+    """
+    claim: Claim | None = getattr(request.state, "claim", None)
+    if claim is not None:
+        await run_in_threadpool(claim.examined)
 
 
 def authenticated(request: Request) -> Caller:
@@ -101,29 +148,38 @@ def authenticated(request: Request) -> Caller:
     header = request.headers.get("authorization")
     if header is not None:
         kind, _, text = header.partition(" ")
-        token = found_token(instance.doors, text.strip(), instance.clock.now())
-        if kind.lower() != "bearer" or token is None:
-            raise UnauthenticatedError("token: expected one that counts now")
-        return _within_reach(
-            request, token.officer, token.scopes, "token", tokens_sign=request.app.state.tokens_sign
-        )
+        with instance.catalog.read_at_the_door() as (reader, tokens):
+            token = found_token(tokens, text.strip(), instance.clock.now())
+            if kind.lower() != "bearer" or token is None:
+                raise UnauthenticatedError("token: expected one that counts now")
+            return _within_reach(
+                request,
+                reader,
+                token.officer,
+                token.scopes,
+                "token",
+                tokens_sign=request.app.state.tokens_sign,
+            )
     session_of: SessionOf | None = request.app.state.session_of
     session = None if session_of is None else session_of(request)
     if session is None:
         raise UnauthenticatedError("sign in, or send a token: Authorization: Bearer evr_pat_…")
     insist_same_origin(request)
-    return _within_reach(
-        request,
-        session.officer,
-        frozenset(SCOPES),
-        "session",
-        signed_in_by=session.method,
-        signin=request.app.state.signin,
-    )
+    with instance.catalog.read() as reader:
+        return _within_reach(
+            request,
+            reader,
+            session.officer,
+            frozenset(SCOPES),
+            "session",
+            signed_in_by=session.method,
+            signin=request.app.state.signin,
+        )
 
 
 def _within_reach(
     request: Request,
+    reader: CatalogReader,
     officer: PersonCode,
     scopes: frozenset[str],
     method: str,
@@ -139,11 +195,10 @@ def _within_reach(
     """
     instance: Instance = request.app.state.instance
     chains: Chains = request.app.state.chains
-    with instance.catalog.read() as reader:
-        try:
-            entry = Registry(reader, chains).officer(officer)
-        except NotFoundError:
-            raise UnauthenticatedError("expected an officer of the registry") from None
+    try:
+        entry = Registry(reader, chains).officer(officer)
+    except NotFoundError:
+        raise UnauthenticatedError("expected an officer of the registry") from None
     roles = entry.roles_at(instance.clock.now())
     if not roles:
         raise UnauthenticatedError("expected an officer who holds a role now")

@@ -5,7 +5,7 @@ Who opens a case is assigned to it like everybody else, by two officers of the r
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
@@ -19,6 +19,7 @@ from api.http.knowing import hidden, insist_at_work, is_at_work, is_home
 from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
 from api.http.records import CasePage, CaseView, ExhibitView
+from api.http.routes import Routes
 from api.uploading import UPLOADERS
 from evidence_store.cooperation.registry import OfficerRole, member
 from evidence_store.errors import NotFoundError, OutOfOrderError
@@ -87,9 +88,9 @@ class ExhibitAsked(BaseModel):
     terms: Terms | None = None
 
 
-def case_routes() -> APIRouter:
+def case_routes() -> Routes:
     """The routes, under `/v1`."""
-    routes = APIRouter(prefix="/v1", tags=["evidence"], responses=problems(304, 409))
+    routes = Routes(prefix="/v1", tags=["evidence"], responses=problems(304, 409))
 
     @routes.get("/cases")
     def list_cases(
@@ -101,14 +102,14 @@ def case_routes() -> APIRouter:
     ) -> CasePage:
         """The cases that the officer needs to know, by identifier."""
         with caller.instance.catalog.read() as reader:
-            known = sorted(reader.dossiers.cases_of(caller.officer, caller.desk.now))
-            known = known if is_at_work(caller) else []
-            behind = None if after is None else CaseId.parse(after)
-            rest = [each for each in known if behind is None or each > behind]
-            cases = reader.cases_named(rest[:limit])
-        cursor = str(rest[limit - 1]) if len(rest) > limit else None
+            found = reader.dossiers.cases_known(
+                caller.officer, caller.desk.now, after=after, limit=limit
+            )
+        if not is_at_work(caller):
+            return CasePage(cases=[], next_cursor=None)
         return CasePage(
-            cases=[_case(each) for each in cases], next_cursor=link_next(request, response, cursor)
+            cases=[_case(each) for each in found.entries],
+            next_cursor=link_next(request, response, found.after),
         )
 
     @routes.post(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
@@ -33,6 +33,7 @@ from api.http.records import (
     KindPage,
     RequestView,
 )
+from api.http.routes import Routes
 from api.http.settling import settled
 from api.http.signing import StepAnswer, StepToSign, answered, asked, insist_may_do_without
 from api.views import consent_row, dossier_row, grant_row, kind_row, request_row
@@ -141,9 +142,9 @@ class ConsentAnswer(BaseModel):
     reason: Text
 
 
-def cooperation_routes() -> APIRouter:
+def cooperation_routes() -> Routes:
     """The routes, under `/v1`."""
-    routes = APIRouter(prefix="/v1", responses=problems(304, 409, 412, 428))
+    routes = Routes(prefix="/v1", responses=problems(304, 409, 412, 428))
     _requests(routes)
     _grants(routes)
     _grant_steps(routes)
@@ -151,7 +152,7 @@ def cooperation_routes() -> APIRouter:
     return routes
 
 
-def _requests(routes: APIRouter) -> None:
+def _requests(routes: Routes) -> None:
     @routes.get("/request-kinds", tags=["requests"], response_model=KindPage)
     def list_request_kinds(caller: Reader) -> Record:
         """The fourteen kinds of assistance, each with its fields, papers, steps and rules."""
@@ -244,7 +245,7 @@ def _take_request_step(caller: Caller, dossier: DossierId, body: RequestStep) ->
             step(desk, dossier, act, {}, {"note": body.note})
 
 
-def _grants(routes: APIRouter) -> None:
+def _grants(routes: Routes) -> None:
     @routes.get("/grants", tags=["grants"], response_model=DossierPage)
     def list_grants(
         request: Request,
@@ -287,7 +288,7 @@ def _grants(routes: APIRouter) -> None:
         return found
 
 
-def _grant_steps(routes: APIRouter) -> None:
+def _grant_steps(routes: Routes) -> None:
     @routes.post("/grants/{identifier}/steps", tags=["grants"], response_model=GrantView)
     def take_grant_step(
         caller: Granter, identifier: GrantPath, body: GrantStep, if_match: MatchHeader = None
@@ -353,7 +354,7 @@ def _insist_over(desk: Desk, dossier: DossierId) -> None:
         raise OutOfOrderError("grant: it is valid still; it can be suspended or revoked")
 
 
-def _consents(routes: APIRouter) -> None:
+def _consents(routes: Routes) -> None:
     @routes.get("/consents", tags=["consents"], response_model=DossierPage)
     def list_consents(
         request: Request,

@@ -7,7 +7,7 @@ that one sees what others withheld only where it signed the event itself.
 import base64
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
@@ -30,6 +30,7 @@ from api.http.records import (
     ProvedEvent,
     ReceiptPage,
 )
+from api.http.routes import Routes
 from api.http.transfers import HANDLERS
 from api.wiring import Instance, found_log
 from evidence_store.audit import audit_item
@@ -66,9 +67,9 @@ class ActAsked(BaseModel):
     occurred_at: Annotated[str | None, Field(max_length=40)] = None
 
 
-def custody_routes() -> APIRouter:
+def custody_routes() -> Routes:
     """The routes, under `/v1/items`."""
-    routes = APIRouter(prefix="/v1/items", tags=["custody"], responses=problems(304, 409, 412, 428))
+    routes = Routes(prefix="/v1/items", tags=["custody"], responses=problems(304, 409, 412, 428))
     _reading(routes)
 
     @routes.post("/{ern}/acts", response_model=ActDone)
@@ -99,7 +100,7 @@ def custody_routes() -> APIRouter:
     return routes
 
 
-def _reading(routes: APIRouter) -> None:
+def _reading(routes: Routes) -> None:
     @routes.get("/{ern}/custody")
     def get_custody(caller: Reader, ern: ErnPath, response: Response) -> CustodyView:
         """Who held an item, when, and every gap. The `ETag` is what an act's `If-Match` names."""

@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from fastapi.responses import Response, StreamingResponse
 
 from api.http.caller import Caller, Reader, Uploader
 from api.http.happenings import RESPONSES, LastEvent, Stands, stream
 from api.http.knowing import hidden, insist_at_work, request_sided, transfer_sided
 from api.http.problems import problems
+from api.http.routes import Routes
 from api.http.uploads import UploadPath, upload_record
 from api.uploading import Uploading
 from evidence_store.custody.transfer import TransferId
@@ -22,9 +23,9 @@ TransferPath = Annotated[str, Path(examples=["SI-TRF-000012"], max_length=32)]
 RequestPath = Annotated[str, Path(examples=["SI-REQ-000012"], max_length=32)]
 
 
-def event_routes() -> APIRouter:
+def event_routes() -> Routes:
     """The routes, each behind what it is about."""
-    routes = APIRouter(
+    routes = Routes(
         prefix="/v1",
         tags=["events"],
         responses={**problems(410), **RESPONSES},

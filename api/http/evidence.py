@@ -10,7 +10,7 @@ from collections.abc import Generator
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import Header, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
@@ -21,12 +21,13 @@ from api.http.knowing import item_known
 from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
 from api.http.records import AccessPage, Decided, ItemPage, ItemView
+from api.http.routes import Routes
 from api.http.streaming import Streamed
 from api.views import access_row
 from evidence_store.accessing import Opening, Question, accesses, ask, serve, serve_range, visible
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import DossierId, DossierKind, Ern
-from evidence_store.item import Item, Version
+from evidence_store.item import Item, Listed, Version
 from evidence_store.sharing.terms import Action
 
 ErnPath = Annotated[
@@ -70,16 +71,16 @@ class AccessRequest(BaseModel):
     grant: str | None = Field(default=None, examples=["SI-GRT-000004"], max_length=64)
 
 
-def evidence_routes() -> APIRouter:
+def evidence_routes() -> Routes:
     """The routes, under `/v1`."""
-    routes = APIRouter(prefix="/v1", responses=OURS)
+    routes = Routes(prefix="/v1", responses=OURS)
     _lists(routes)
     _single(routes)
     _access(routes)
     return routes
 
 
-def _lists(routes: APIRouter) -> None:
+def _lists(routes: Routes) -> None:
     @routes.get("/items", tags=["evidence"])
     def list_items(
         request: Request,
@@ -91,10 +92,10 @@ def _lists(routes: APIRouter) -> None:
         """The items that the officer may know of, by ERN."""
         found, cursor = visible(caller.desk, after=after, limit=limit)
         link_next(request, response, cursor)
-        return ItemPage(items=[_item_view(each) for each in found], next_cursor=cursor)
+        return ItemPage(items=[_listed_view(each) for each in found], next_cursor=cursor)
 
 
-def _single(routes: APIRouter) -> None:
+def _single(routes: Routes) -> None:
     @routes.get("/items/{ern}", tags=["evidence"])
     def get_item(caller: Reader, ern: ErnPath, response: Response) -> ItemView:
         """An item that the officer may know of."""
@@ -104,7 +105,7 @@ def _single(routes: APIRouter) -> None:
         return found
 
 
-def _access(routes: APIRouter) -> None:
+def _access(routes: Routes) -> None:
     @routes.post(
         "/accesses",
         tags=["access"],
@@ -244,11 +245,20 @@ def _decided(opening: Opening) -> dict[str, object]:
 
 
 def _item_view(item: Item) -> ItemView:
+    asserted = item.asserted
+    return _listed_view(
+        Listed(
+            item.ern, item.case_id, item.status, asserted.kind, item.registered_at, asserted.title
+        )
+    )
+
+
+def _listed_view(item: Listed) -> ItemView:
     return ItemView(
         ern=str(item.ern),
         case=str(item.case_id),
-        kind=item.asserted.kind.value,
+        kind=item.kind.value,
         status=item.status.value,
         registered_at=item.registered_at.isoformat(),
-        title=item.asserted.title,
+        title=item.title,
     )

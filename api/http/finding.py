@@ -3,7 +3,6 @@
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
@@ -13,6 +12,7 @@ from api.http.conditions import KeyHeader, once
 from api.http.knowing import hidden
 from api.http.problems import problems
 from api.http.records import Answered, IndexEntry, IndexState, StatementView
+from api.http.routes import Routes
 from api.http.settling import settled
 from evidence_store.finding import (
     Answer,
@@ -87,9 +87,9 @@ class LookupAsked(Person):
     reason: Annotated[str, Field(min_length=1, max_length=4000)]
 
 
-def finding_routes() -> APIRouter:
+def finding_routes() -> Routes:
     """The routes, under `/v1`."""
-    routes = APIRouter(prefix="/v1", tags=["finding"], responses=problems(409))
+    routes = Routes(prefix="/v1", tags=["finding"], responses=problems(409))
 
     @routes.post("/index/entries", status_code=201, response_model=IndexEntry)
     def enter_in_index(caller: Requester, body: EntryAsked, key: KeyHeader = None) -> Response:

@@ -6,13 +6,14 @@ Nothing personal is in it: leaves are salted commitments (`docs/format.md`, 13).
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from api import ledger
 from api.http.integrity import etag_of_bytes
 from api.http.problems import problems
 from api.http.records import LogKeys
+from api.http.routes import Routes
 from api.wiring import Instance, found_log
 from evidence_store.errors import MalformedError, NotFoundError
 from evidence_store.sequencing import proof_of
@@ -29,9 +30,9 @@ PUBLIC = problems(304)
 PARTIAL = ".p/"
 
 
-def log_routes() -> APIRouter:  # noqa: C901 - five routes
+def log_routes() -> Routes:  # noqa: C901 - five routes
     """The routes, under `/v1/log`."""
-    routes = APIRouter(prefix="/v1/log", tags=["log"], responses=PUBLIC)
+    routes = Routes(prefix="/v1/log", tags=["log"], responses=PUBLIC)
 
     @routes.get("/checkpoint", response_class=PlainTextResponse)
     def checkpoint(request: Request) -> Response:

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Generator
 from typing import Annotated
 
-from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
@@ -13,6 +12,7 @@ from api.http.caller import Accessor, Caller
 from api.http.evidence import SANDBOX
 from api.http.knowing import item_known
 from api.http.problems import problems
+from api.http.routes import Routes
 from api.http.streaming import Streamed
 from api.packaging import Asked, package
 from evidence_store.errors import RateError
@@ -47,9 +47,9 @@ class PackageAsked(BaseModel):
     ]
 
 
-def package_routes() -> APIRouter:
+def package_routes() -> Routes:
     """The route, under `/v1`."""
-    routes = APIRouter(prefix="/v1", tags=["access"], responses=problems(409))
+    routes = Routes(prefix="/v1", tags=["access"], responses=problems(409))
 
     @routes.post(
         "/packages",

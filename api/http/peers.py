@@ -9,7 +9,7 @@ import base64
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
@@ -26,6 +26,7 @@ from api.http.records import (
     PeerView,
     TransferView,
 )
+from api.http.routes import Routes
 from api.http.transfers import standing_row
 from api.views import access_row, dossier_row, grant_row
 from evidence_store.accessing import accesses_of_provider
@@ -41,9 +42,9 @@ SIGNED = ("content-digest", "signature-input", "signature")
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 
 
-def peer_routes() -> APIRouter:
+def peer_routes() -> Routes:
     """The routes, under `/v1/peer`."""
-    routes = APIRouter(prefix="/v1/peer", tags=["peers"], responses=problems())
+    routes = Routes(prefix="/v1/peer", tags=["peers"], responses=problems())
 
     @routes.get("", response_model=PeerView)
     def who_is_this_peer(peer: PeerCaller) -> Record:
@@ -111,7 +112,7 @@ def peer_routes() -> APIRouter:
     return routes
 
 
-def _add_deliveries(routes: APIRouter) -> None:
+def _add_deliveries(routes: Routes) -> None:
     @routes.post(
         "/deliveries",
         status_code=201,

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from api.http import languages
+from api.http.caller import insist_on_claim
 from evidence_store import errors
 
 log = logging.getLogger("evidence.http")
@@ -128,6 +129,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
+        try:  # nobody who may not call is told what is wrong with a request
+            await insist_on_claim(request)
+        except errors.EvidenceError as refusal:
+            return of_error(request, refusal)
         found = [
             {"pointer": _pointer(each["loc"]), "detail": str(each["msg"])}
             for each in error.errors()[:100]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
@@ -21,6 +21,7 @@ from api.http.knowing import hidden, insist_at_work, is_at_work, is_own
 from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
 from api.http.records import DossierPage, MeasurePage, MeasureView, TeamView
+from api.http.routes import Routes
 from api.http.settling import settled
 from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.errors import NotFoundError
@@ -75,15 +76,15 @@ class TeamStep(BaseModel):
     reason: Annotated[str, Field(max_length=4000)] = ""
 
 
-def protection_routes() -> APIRouter:
+def protection_routes() -> Routes:
     """The routes, under `/v1`."""
-    routes = APIRouter(prefix="/v1", responses=problems(304, 409, 412, 428))
+    routes = Routes(prefix="/v1", responses=problems(304, 409, 412, 428))
     _measures(routes)
     _teams(routes)
     return routes
 
 
-def _measures(routes: APIRouter) -> None:
+def _measures(routes: Routes) -> None:
     @routes.get("/items/{ern}/measures", tags=["protection"], response_model=MeasurePage)
     def list_measures(caller: Reader, ern: ErnPath) -> Record:
         """The measures on an item, the newest first: for the State whose it is."""
@@ -139,7 +140,7 @@ def _measures(routes: APIRouter) -> None:
         return settled(caller, _measure(caller, dossier))
 
 
-def _teams(routes: APIRouter) -> None:
+def _teams(routes: Routes) -> None:
     @routes.get("/teams", tags=["teams"], response_model=DossierPage)
     def list_teams(
         request: Request,

@@ -7,7 +7,7 @@ Officers are shown by code, without names, but to the officers of the registry i
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -31,6 +31,7 @@ from api.http.records import (
     StatePage,
     StateView,
 )
+from api.http.routes import Routes
 from api.http.settling import settled
 from api.views import entry_row
 from evidence_store.cooperation.registry import (
@@ -81,9 +82,9 @@ class Reason(BaseModel):
     reason: Annotated[str, Field(min_length=1, max_length=4000)]
 
 
-def registry_routes() -> APIRouter:
+def registry_routes() -> Routes:
     """The routes, under `/v1`."""
-    routes = APIRouter(prefix="/v1", tags=["registry"], responses=problems(304, 409, 412, 428))
+    routes = Routes(prefix="/v1", tags=["registry"], responses=problems(304, 409, 412, 428))
     _changes(routes)
     _proposals(routes)
     _generic(routes)
@@ -93,7 +94,7 @@ def registry_routes() -> APIRouter:
     return routes
 
 
-def _states(routes: APIRouter) -> None:
+def _states(routes: Routes) -> None:
     @routes.get("/states", response_model=StatePage)
     def list_states(
         request: Request,
@@ -127,7 +128,7 @@ def _states(routes: APIRouter) -> None:
         return _listed(request, response, caller, kind, "institutions", after, limit, known_at)
 
 
-def _authorities(routes: APIRouter) -> None:
+def _authorities(routes: Routes) -> None:
     @routes.get("/authorities", response_model=AuthorityPage)
     def list_authorities(
         request: Request,
@@ -156,7 +157,7 @@ def _authorities(routes: APIRouter) -> None:
         return _single(caller, response, EntryKind.AUTHORITY, identifier, at, known_at)
 
 
-def _officers(routes: APIRouter) -> None:
+def _officers(routes: Routes) -> None:
     @routes.get("/officers", response_model=OfficerPage)
     def list_officers(
         request: Request,
@@ -179,7 +180,7 @@ def _officers(routes: APIRouter) -> None:
         return _single(caller, response, EntryKind.OFFICER, code, at, known_at)
 
 
-def _changes(routes: APIRouter) -> None:
+def _changes(routes: Routes) -> None:
     @routes.get("/registry/changes", response_model=ChangePage)
     def list_changes(
         request: Request,
@@ -218,7 +219,7 @@ def _changes(routes: APIRouter) -> None:
         }
 
 
-def _proposals(routes: APIRouter) -> None:
+def _proposals(routes: Routes) -> None:
     @routes.post(
         "/registry",
         status_code=201,
@@ -266,7 +267,7 @@ def _proposals(routes: APIRouter) -> None:
         return settled(caller, {"change": change, "state": "rejected"})
 
 
-def _generic(routes: APIRouter) -> None:
+def _generic(routes: Routes) -> None:
     @routes.get("/registry/{kind}", response_model=EntryPage)
     def list_entries(
         request: Request,

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
@@ -16,6 +16,7 @@ from api.http.knowing import hidden, insist_at_work, is_at_work, item_held, tran
 from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
 from api.http.records import TransferPage, TransferView
+from api.http.routes import Routes
 from api.http.signing import StepAnswer, StepToSign, answered, asked, insist_may_do_without
 from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.custody.act import ActType
@@ -107,11 +108,9 @@ class TransferStep(BaseModel):
     extras: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list)
 
 
-def transfer_routes() -> APIRouter:
+def transfer_routes() -> Routes:
     """The routes, under `/v1/transfers`."""
-    routes = APIRouter(
-        prefix="/v1/transfers", tags=["transfers"], responses=problems(304, 409, 412)
-    )
+    routes = Routes(prefix="/v1/transfers", tags=["transfers"], responses=problems(304, 409, 412))
 
     @routes.get("", response_model=TransferPage)
     def list_transfers(
@@ -164,7 +163,7 @@ def transfer_routes() -> APIRouter:
     return routes
 
 
-def _steps(routes: APIRouter) -> None:
+def _steps(routes: Routes) -> None:
     @routes.post("/{identifier}/steps", response_model=TransferView)
     def take_transfer_step(
         caller: Transferrer,

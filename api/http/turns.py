@@ -7,7 +7,6 @@ courtesy between callers, known before anybody is looked up; it decides nothing 
 import asyncio
 import hashlib
 from collections import Counter
-from contextlib import AsyncExitStack, suppress
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,8 +15,11 @@ from api.http.problems import RETRY_SECONDS, problem
 
 ALL_MAX = 256
 CALLER_MAX = 64
-WORKING_MAX = 2  # more threads than that do less together than they do in turn
+# More threads than that do less together than they do in turn: with a database in this process they
+# all compute, and one computes at a time; with one elsewhere, one computes while another waits for it.
+WORKING_MAX, WORKING_ELSEWHERE_MAX = 1, 2
 WAIT_SECONDS = 1.0
+HOLD_SECONDS = 0.1  # what takes longer goes on, and holds up nobody any more
 ALWAYS = frozenset({"/health"})
 
 
@@ -32,11 +34,12 @@ class Turns:
         caller_max: int = CALLER_MAX,
         working_max: int = WORKING_MAX,
         wait_seconds: float = WAIT_SECONDS,
+        hold_seconds: float = HOLD_SECONDS,
     ) -> None:
         self._app, self._all_max, self._caller_max = app, all_max, caller_max
         self._under_way: Counter[bytes] = Counter()
         self._working = asyncio.Semaphore(working_max)
-        self._wait_seconds = wait_seconds
+        self._wait_seconds, self._hold_seconds = wait_seconds, hold_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is within the limits."""
@@ -68,24 +71,53 @@ class Turns:
                     del self._under_way[caller]
 
     async def _worked_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass it on; what only asks waits until few others are worked on, but not for long.
+        """Pass it on; what only asks waits for its turn, first come first served, but not for long.
 
-        Its place is free again as soon as it is answered: whoever reads slowly holds up nobody.
+        Its place is free again as soon as it is answered, so whoever reads slowly holds up nobody;
+        or when it took long, so neither does a long question.
         """
         if scope["method"] != "GET":
             await self._app(scope, receive, send)
             return
-        async with AsyncExitStack() as place:
-            with suppress(TimeoutError):  # others wait for something that is gone: not this one
-                async with asyncio.timeout(self._wait_seconds):
-                    await place.enter_async_context(self._working)
+        place = _Place(self._working)
+        await place.take(self._wait_seconds, self._hold_seconds)
 
-            async def answered(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    await place.aclose()
-                await send(message)
+        async def answered(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                place.leave()
+            await send(message)
 
+        try:
             await self._app(scope, receive, answered)
+        finally:
+            place.leave()
+
+
+class _Place:
+    """One of the few that are worked on: taken once, and left once however often it is said."""
+
+    def __init__(self, working: asyncio.Semaphore) -> None:
+        self._working = working
+        self._held: asyncio.TimerHandle | None = None
+
+    async def take(self, wait_seconds: float, hold_seconds: float) -> None:
+        """Wait for it, at most so long; then it is gone on without one. Leave it after so long."""
+        if self._working.locked():
+            try:
+                async with asyncio.timeout(wait_seconds):
+                    await self._working.acquire()
+            except TimeoutError:  # others wait for something that is gone: not this one
+                return
+        else:
+            await self._working.acquire()
+        self._held = asyncio.get_running_loop().call_later(hold_seconds, self.leave)
+
+    def leave(self) -> None:
+        """Let the next one have it."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.cancel()
+            self._working.release()
 
 
 def _caller(scope: Scope) -> bytes:

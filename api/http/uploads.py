@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
@@ -25,6 +25,7 @@ from api.http.caller import Caller, Uploader, needs
 from api.http.integrity import stated_digests
 from api.http.problems import problems
 from api.http.records import UploadView
+from api.http.routes import Routes
 from api.uploading import LENGTH_MAX, Uploading, Writer
 from api.writing import PIECE_BYTES
 from evidence_store.doors import Upload, UploadState
@@ -71,9 +72,9 @@ class Body:
     length: int | None  # as Content-Length says
 
 
-def upload_routes() -> APIRouter:
+def upload_routes() -> Routes:
     """The routes, under `/v1/uploads`."""
-    routes = APIRouter(
+    routes = Routes(
         prefix=UPLOADS, tags=["uploads"], responses=problems(409, 410, 412, 413, 415, 460)
     )
     _protocol(routes)
@@ -81,7 +82,7 @@ def upload_routes() -> APIRouter:
     return routes
 
 
-def _protocol(routes: APIRouter) -> None:
+def _protocol(routes: Routes) -> None:
     @routes.options("", status_code=204, response_class=Response)
     def upload_options() -> Response:
         """What this server can do (tus)."""
@@ -143,7 +144,7 @@ def upload_record(upload: Upload) -> dict[str, Any]:
     }
 
 
-def _bytes(routes: APIRouter) -> None:
+def _bytes(routes: Routes) -> None:
     # Who calls is settled by a dependency, which runs before a byte of the body is read.
     @routes.post("", status_code=201, response_class=Response)
     async def create_upload(

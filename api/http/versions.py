@@ -8,7 +8,7 @@ import json
 import threading
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
@@ -22,6 +22,7 @@ from api.http.knowing import item_held, item_known, versions_known
 from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
 from api.http.records import Verification, VerificationList, VersionPage, VersionView
+from api.http.routes import Routes
 from api.uploading import UPLOADERS, Uploading
 from api.wiring import found_log
 from evidence_store.attestation import Attestation, attestation
@@ -60,9 +61,9 @@ class VerificationAsked(BaseModel):
     item: Annotated[str | None, Field(max_length=32, examples=["SI-2026-000123"])] = None
 
 
-def version_routes() -> APIRouter:
+def version_routes() -> Routes:
     """The routes, under `/v1`."""
-    routes = APIRouter(prefix="/v1", responses=problems(304, 409, 410))
+    routes = Routes(prefix="/v1", responses=problems(304, 409, 410))
 
     @routes.get("/items/{ern}/versions", tags=["evidence"])
     def list_versions(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Path
+from fastapi import Depends, FastAPI, Path
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
@@ -10,6 +10,7 @@ from api import notices, webhooks
 from api.http.caller import Caller, needs
 from api.http.problems import problems
 from api.http.records import WebhookMade, WebhookPage
+from api.http.routes import Routes
 from api.outward import URL_CHARACTERS_MAX
 
 Subscriber = Annotated[Caller, Depends(needs("webhook"))]
@@ -43,9 +44,9 @@ class Message(BaseModel):
     data: Thing
 
 
-def webhook_routes() -> APIRouter:
+def webhook_routes() -> Routes:
     """The routes, under `/v1/webhooks`."""
-    routes = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=problems(409))
+    routes = Routes(prefix="/v1/webhooks", tags=["webhooks"], responses=problems(409))
 
     @routes.post("", status_code=201, response_model=WebhookMade)
     def subscribe(caller: Subscriber, body: Subscription) -> Response:

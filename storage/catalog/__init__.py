@@ -11,12 +11,14 @@ from typing import Any
 
 from sqlalchemy import Engine, insert, inspect, text
 
+from evidence_store.doors import TokenReader
 from evidence_store.errors import ConflictError, SettingsError
 from evidence_store.identifiers import StateCode
 from evidence_store.item import SealedObject
 from evidence_store.journal import JournalView
 from evidence_store.ports import CatalogReader, CatalogWriter
 from storage import migrations
+from storage.catalog.doors import SqlTokenReader
 from storage.catalog.engine import (
     engine_for,
     make_private,
@@ -52,11 +54,23 @@ class SqlCatalog:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
+    @property
+    def is_in_process(self) -> bool:
+        """Whether the database works within this process: to read computes here, and does not wait."""
+        return self.engine.dialect.name == "sqlite"
+
     @contextmanager
     def read(self) -> Iterator[CatalogReader]:
         """See `Catalog.read`."""
         with reading(self.engine) as connection:
             yield SqlCatalogReader(connection)
+
+    @contextmanager
+    def read_at_the_door(self) -> Iterator[tuple[CatalogReader, TokenReader]]:
+        """As `Catalog.read`, with tokens in the same view: who calls is asked at every request."""
+        with reading(self.engine) as connection:
+            reader = SqlCatalogReader(connection)
+            yield reader, SqlTokenReader(reader)
 
     @contextmanager
     def write(self) -> Iterator[CatalogWriter]:

@@ -5,7 +5,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Engine, Select, Update, delete, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    Select,
+    Update,
+    bindparam,
+    delete,
+    select,
+    update,
+)
 
 from evidence_store.accounts import (
     Account,
@@ -40,6 +49,7 @@ IDENTITY = table_of(IdentityRow)
 ENROLMENT = table_of(EnrolmentRow)
 SESSION = table_of(SessionRow)
 CHALLENGE = table_of(ChallengeRow)
+_SESSION = select(SESSION).where(SESSION.c.digest == bindparam("of"))
 # Each new challenge looks at its neighbours and takes away those that are over. Digests fall all
 # over the index, so all of it is looked at in time, and no statement reads the whole table.
 NEIGHBOURS = 8
@@ -176,9 +186,8 @@ class SqlAccountStore:
 
     def session(self, digest: bytes) -> Session | None:
         """See `AccountStore.session`."""
-        query = select(SESSION).where(SESSION.c.digest == digest)
         with self._reading() as queries:
-            return _first(queries.all(query, _session))
+            return _first(queries.all(_SESSION, _session, {"of": digest}))
 
     def sessions(self, officer: PersonCode) -> Sequence[Session]:
         """See `AccountStore.sessions`."""

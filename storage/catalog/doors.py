@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, bindparam, delete, select, update
 
 from evidence_store.background import Notice
 from evidence_store.doors import Answered, Delivery, Token, Upload, UploadState
@@ -31,11 +31,24 @@ TOKEN = table_of(TokenRow)
 UPLOAD = table_of(UploadRow)
 IDEMPOTENCY = table_of(IdempotencyRow)
 LEASE = table_of(LeaseRow)
+_TOKEN = select(TOKEN).where(TOKEN.c.digest == bindparam("of"))
 _OVER = frozenset({UploadState.DONE, UploadState.ENDED})
 _TOLD = {UploadState.DONE: "upload.finished", UploadState.FAILED: "upload.failed"}
 NONCE = table_of(NonceRow)
 DELIVERY = table_of(DeliveryRow)
 _UNFINISHED = (UploadState.OPEN, UploadState.FAILED, UploadState.PARTIAL)
+
+
+class SqlTokenReader:
+    """Implements `evidence_store.doors.TokenReader` in a transaction of the catalog's."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    def token(self, digest: bytes) -> Token | None:
+        """See `TokenReader.token`."""
+        found = self._queries.all(_TOKEN, _token, {"of": digest})
+        return found[0] if found else None
 
 
 class SqlDoorStore:
@@ -59,10 +72,9 @@ class SqlDoorStore:
             queries.insert(TOKEN, [row])
 
     def token(self, digest: bytes) -> Token | None:
-        """See `DoorStore.token`."""
+        """See `TokenReader.token`."""
         with self._reading() as queries:
-            found = queries.all(select(TOKEN).where(TOKEN.c.digest == digest), _token)
-        return found[0] if found else None
+            return SqlTokenReader(queries).token(digest)
 
     def tokens(self, officer: PersonCode) -> Sequence[Token]:
         """See `DoorStore.tokens`."""

@@ -13,6 +13,7 @@ from evidence_store.dossier import Dossier
 from evidence_store.dossier_port import Access, Window
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import AuthorityId, CaseId, DossierId, DossierKind, Ern, PersonCode
+from evidence_store.item import Case
 from evidence_store.page import Page
 from storage.catalog.dossier_tables import (
     AccessRow,
@@ -22,7 +23,9 @@ from storage.catalog.dossier_tables import (
     PolicyTextRow,
     TagRow,
 )
+from storage.catalog.ledger_tables import ChainRow
 from storage.catalog.ordering import (
+    case_behind,
     case_id_of,
     case_key,
     dossier_behind,
@@ -35,8 +38,8 @@ from storage.catalog.ordering import (
     person_key,
 )
 from storage.catalog.queries import Queries, page, parts
-from storage.catalog.spelling import Found
-from storage.catalog.tables import ItemRow, table_of
+from storage.catalog.spelling import Columns, Found, case_of
+from storage.catalog.tables import CaseRow, ItemRow, table_of
 
 DOSSIER = table_of(DossierRow)
 TAG = table_of(TagRow)
@@ -45,9 +48,68 @@ ASSIGNMENT = table_of(AssignmentRow)
 ACCESS = table_of(AccessRow)
 POLICY = table_of(PolicyTextRow)
 _ITEM = table_of(ItemRow)
+_CASE = table_of(CaseRow)
+_CHAIN = table_of(ChainRow)
 ALL_OFFICERS = ""
 CASES_AT_ONCE = 50
 LAST = "\U0010ffff"  # comes behind every key
+# Made once, as they are asked at every request; see `Queries`.
+_MOST: BindParameter[int] = bindparam("most")
+_NOW: BindParameter[datetime] = bindparam("now")
+_TAGGED = (
+    select(DOSSIER)
+    .select_from(TAG.join(DOSSIER, DOSSIER.c.subject_key == TAG.c.subject_key))
+    .where(TAG.c.name == bindparam("name"), TAG.c.value == bindparam("value"))
+    .order_by(TAG.c.subject_key.desc())
+    .limit(_MOST)
+)
+_ENDS_TAGGED = (
+    select(TAG.c.subject_key, _CHAIN.c.head)
+    .select_from(TAG.outerjoin(_CHAIN, _CHAIN.c.subject_key == TAG.c.subject_key))
+    .where(TAG.c.name == bindparam("name"), TAG.c.value == bindparam("value"))
+    .order_by(TAG.c.subject_key.desc())
+    .limit(_MOST)
+)
+_CASES_OF = (
+    select(ASSIGNMENT.c.case_key)
+    .where(ASSIGNMENT.c.officer == bindparam("officer"), ASSIGNMENT.c.until > _NOW)
+    .order_by(ASSIGNMENT.c.case_key)
+)
+_CASES_KNOWN = (
+    select(_CASE)
+    .select_from(ASSIGNMENT.join(_CASE, _CASE.c.case_key == ASSIGNMENT.c.case_key))
+    .where(
+        ASSIGNMENT.c.officer == bindparam("officer"),
+        ASSIGNMENT.c.case_key > bindparam("behind"),
+        ASSIGNMENT.c.until > _NOW,
+    )
+    .order_by(ASSIGNMENT.c.case_key)
+    .limit(_MOST)
+)
+_OPEN_TO = select(GRANT_ITEM.c.ern_key).where(
+    GRANT_ITEM.c.grantee == bindparam("grantee"),
+    GRANT_ITEM.c.is_open.is_(True),
+    GRANT_ITEM.c.officer.in_([ALL_OFFICERS, bindparam("officer")]),
+    GRANT_ITEM.c.valid_from <= _NOW,
+    GRANT_ITEM.c.valid_until > _NOW,
+)
+_GRANTED = (
+    _OPEN_TO.where(GRANT_ITEM.c.ern_key > bindparam("behind"))
+    .distinct()
+    .order_by(GRANT_ITEM.c.ern_key)
+    .limit(_MOST)
+)
+_IS_GRANTED = _OPEN_TO.where(GRANT_ITEM.c.ern_key == bindparam("item")).limit(1)
+_IS_OWN = (
+    select(_ITEM.c.ern_key)
+    .select_from(_ITEM.join(ASSIGNMENT, ASSIGNMENT.c.case_key == _ITEM.c.case_key))
+    .where(
+        _ITEM.c.ern_key == bindparam("item"),
+        ASSIGNMENT.c.officer == bindparam("officer"),
+        ASSIGNMENT.c.until > _NOW,
+    )
+    .limit(1)
+)
 
 
 class SqlDossierReader:
@@ -85,14 +147,17 @@ class SqlDossierReader:
         self, kind: DossierKind, name: str, value: str, *, limit: int = 1000
     ) -> Sequence[Dossier]:
         """See `DossierReader.tagged`."""
-        query = (
-            select(DOSSIER)
-            .select_from(TAG.join(DOSSIER, DOSSIER.c.subject_key == TAG.c.subject_key))
-            .where(TAG.c.name == tag_name(kind, name), TAG.c.value == value)
-            .order_by(TAG.c.subject_key.desc())
-            .limit(limit)
+        values = {"name": tag_name(kind, name), "value": value, "most": limit}
+        return self._queries.all(_TAGGED, _dossier, values)
+
+    def ends_tagged(
+        self, kind: DossierKind, name: str, value: str, *, limit: int = 1000
+    ) -> Sequence[tuple[DossierId, bytes | None]]:
+        """See `DossierReader.ends_tagged`."""
+        values = {"name": tag_name(kind, name), "value": value, "most": limit}
+        return self._queries.all(
+            _ENDS_TAGGED, lambda row: (dossier_of(row.subject_key), row.head), values
         )
-        return self._queries.all(query, _dossier)
 
     def tags(self, dossier: DossierId) -> Sequence[tuple[str, str]]:
         """See `DossierReader.tags`."""
@@ -165,8 +230,12 @@ class SqlDossierReader:
             )
             for part in parts(self.cases_of(officer, now), CASES_AT_ONCE)
         ]
-        granted = _granted(officer, authority, now, behind, limit + 1)
-        found = [*own, self._queries.all(granted, _ern_key)]
+        granted = {
+            **_to_whom(officer, authority, now),
+            "behind": behind,
+            "most": limit + 1,
+        }
+        found = [*own, self._queries.all(_GRANTED, _ern_key, granted)]
         keys = [key for key, _ in groupby(merge(*found))][: limit + 1]
         return page([ern_of(key) for key in keys], limit, str)
 
@@ -174,17 +243,13 @@ class SqlDossierReader:
         self, officer: PersonCode, authority: AuthorityId, ern: Ern, now: datetime
     ) -> bool:
         """See `DossierReader.knows_of`."""
-        own = (
-            select(_ITEM.c.ern_key)
-            .select_from(_ITEM.join(ASSIGNMENT, ASSIGNMENT.c.case_key == _ITEM.c.case_key))
-            .where(
-                _ITEM.c.ern_key == ern_key(ern),
-                ASSIGNMENT.c.officer == person_key(officer),
-                ASSIGNMENT.c.until > now,
-            )
+        item = {"item": ern_key(ern)}
+        own = {**item, "officer": person_key(officer), "now": now}
+        granted = {**item, **_to_whom(officer, authority, now)}
+        return any(
+            self._queries.all(query, lambda _: True, values)
+            for query, values in ((_IS_OWN, own), (_IS_GRANTED, granted))
         )
-        granted = _open_to(officer, authority, now).where(GRANT_ITEM.c.ern_key == ern_key(ern))
-        return any(self._queries.all(each.limit(1), lambda _: True) for each in (own, granted))
 
     def window(self, grant: DossierId) -> Window | None:
         """See `DossierReader.window`."""
@@ -207,12 +272,21 @@ class SqlDossierReader:
 
     def cases_of(self, officer: PersonCode, now: datetime) -> Sequence[CaseId]:
         """See `DossierReader.cases_of`."""
-        query = select(ASSIGNMENT.c.case_key).where(
-            ASSIGNMENT.c.officer == person_key(officer), ASSIGNMENT.c.until > now
-        )
-        return self._queries.all(
-            query.order_by(ASSIGNMENT.c.case_key), lambda row: case_id_of(row.case_key)
-        )
+        values = {"officer": person_key(officer), "now": now}
+        return self._queries.all(_CASES_OF, lambda row: case_id_of(row.case_key), values)
+
+    def cases_known(
+        self, officer: PersonCode, now: datetime, *, after: str | None = None, limit: int = 100
+    ) -> Page[Case]:
+        """See `DossierReader.cases_known`."""
+        values = {
+            "officer": person_key(officer),
+            "now": now,
+            "behind": case_behind(after),
+            "most": limit + 1,
+        }
+        found = self._queries.all(_CASES_KNOWN, case_of, values)
+        return page(found, limit, lambda each: str(each.case_id))
 
     def access(self, access: DossierId) -> Access:
         """See `DossierReader.access`."""
@@ -268,21 +342,9 @@ def tag_name(kind: DossierKind, name: str) -> str:
     return f"{kind}/{name}"
 
 
-def _granted(
-    officer: PersonCode, authority: AuthorityId, now: datetime, behind: str, limit: int
-) -> Select[Any]:
-    query = _open_to(officer, authority, now).where(GRANT_ITEM.c.ern_key > behind)
-    return query.distinct().order_by(GRANT_ITEM.c.ern_key).limit(limit)
-
-
-def _open_to(officer: PersonCode, authority: AuthorityId, now: datetime) -> Select[Any]:
-    return select(GRANT_ITEM.c.ern_key).where(
-        GRANT_ITEM.c.grantee == authority.value,
-        GRANT_ITEM.c.is_open.is_(True),
-        GRANT_ITEM.c.officer.in_([ALL_OFFICERS, person_key(officer)]),
-        GRANT_ITEM.c.valid_from <= now,
-        GRANT_ITEM.c.valid_until > now,
-    )
+def _to_whom(officer: PersonCode, authority: AuthorityId, now: datetime) -> Columns:
+    """The values of `_OPEN_TO`."""
+    return {"grantee": authority.value, "officer": person_key(officer), "now": now}
 
 
 def _dossier(row: Found) -> Dossier:

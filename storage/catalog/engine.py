@@ -1,7 +1,9 @@
 """Connections and transactions on SQLite and PostgreSQL."""
 
 import errno
+import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +11,15 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from evidence_store.errors import NoSpaceError, SettingsError
 from storage.catalog.faults import translated
 
 WRITER_LOCK = 0x45_56_49_44  # "EVID": the advisory lock of whoever writes to this catalog
+IDLE_SECONDS = 1.0  # a connection that was used since then is taken for alive
+_LEFT = "evidence.left"
 _SQLITE_PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -95,6 +100,7 @@ def _sqlite(file: Path, busy_seconds: float) -> Engine:
         URL.create("sqlite", database=location, query={"mode": "rw", "uri": "true"}),
         connect_args={"timeout": busy_seconds, "check_same_thread": False},
         pool_timeout=busy_seconds,
+        pool_use_lifo=True,  # the one that was used last has its pages and statements at hand
     )
 
     def connected(connection: Any, _: object) -> None:  # noqa: ANN401 - a driver's connection
@@ -105,8 +111,10 @@ def _sqlite(file: Path, busy_seconds: float) -> Engine:
 
     def begun(connection: Connection) -> None:
         # A transaction that reads first and then writes could not wait for another writer.
-        writing = connection.get_execution_options().get("writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        if connection.get_execution_options().get("writing", False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:  # takes no lock yet, so it cannot fail; and by the driver it costs a tenth
+            connection.connection.cursor().execute("BEGIN").close()
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)
@@ -116,15 +124,32 @@ def _sqlite(file: Path, busy_seconds: float) -> Engine:
 def _postgresql(url: URL, busy_seconds: float) -> Engine:
     milliseconds = max(1, int(busy_seconds * 1000))
     own = f"-c lock_timeout={milliseconds} -c timezone=UTC"
-    return create_engine(
+    engine = create_engine(
         url,
         connect_args={
             "options": " ".join((*url.normalized_query.get("options", ()), own)),
             "connect_timeout": max(2, int(busy_seconds)),  # libpq takes no less
         },
         pool_timeout=busy_seconds,
-        pool_pre_ping=True,
+        pool_use_lifo=True,
     )
+
+    # A connection that waited may be dead: the server was started anew, or something between dropped
+    # it. To ask of every connection, as the library would, is a third of what a short request takes.
+    def left(_: object, record: ConnectionPoolEntry) -> None:
+        record.info[_LEFT] = time.monotonic()
+
+    def taken(connection: Any, record: ConnectionPoolEntry, _: object) -> None:  # noqa: ANN401 - a driver's connection
+        if time.monotonic() - record.info.get(_LEFT, math.inf) < IDLE_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error:
+            raise InvalidatePoolError from None  # all that are as old are let go of, too
+
+    event.listen(engine, "checkin", left)
+    event.listen(engine, "checkout", taken)
+    return engine
 
 
 @contextmanager
@@ -134,10 +159,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
     Raises:
         CatalogBusyError: if the database is locked or does not answer.
     """
-    options: dict[str, object] = {}
-    if engine.dialect.name == "postgresql":
-        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    with translated(), engine.connect().execution_options(**options) as connection:
+    with translated(), engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
         yield connection
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from evidence_store.custody.transfer import Offer, TransferId
 from evidence_store.errors import MalformedError
@@ -32,6 +32,8 @@ HEAD = table_of(HeadRow)
 LEAF = table_of(LeafRow)
 TRANSFER = table_of(TransferRow)
 LEAVES_MAX = 10_000
+# Made once, as they are for every decision; see `Queries`.
+_LINK = select(CHAIN).where(CHAIN.c.subject_key == bindparam("subject"))
 
 
 class SqlLedgerReader:
@@ -63,6 +65,8 @@ class SqlLedgerReader:
 
     def links(self, subjects: Sequence[Subject]) -> Mapping[Subject, Link]:
         """See `LedgerReader.links`."""
+        if len(subjects) == 1:  # as for every decision; a list is spelled anew each time
+            return dict(self._queries.all(_LINK, _link, {"subject": subject_key(subjects[0])}))
         found: dict[Subject, Link] = {}
         for part in parts(map(subject_key, subjects)):
             query = select(CHAIN).where(CHAIN.c.subject_key.in_(part))

@@ -5,6 +5,8 @@ after `SI-2026-999999` in a database as it does for `Ern`. A cursor is the ident
 that ended the page before, as everybody sees it, so it stays good for ever.
 """
 
+from functools import lru_cache
+
 from evidence_store.custody.transfer import TransferId
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import (
@@ -19,6 +21,7 @@ from evidence_store.identifiers import (
 )
 
 FIRST = ""  # comes before every key
+_state = lru_cache(maxsize=1024)(StateCode)  # a list has the same few, checked once
 
 
 def ern_key(ern: Ern) -> str:
@@ -29,7 +32,7 @@ def ern_key(ern: Ern) -> str:
 def ern_of(key: str) -> Ern:
     """The inverse of `ern_key`."""
     state, year, serial = key.split("-")
-    return Ern(StateCode(state), int(year), int(serial))
+    return Ern(_state(state), int(year), int(serial))
 
 
 def dossier_key(dossier: DossierId) -> str:
@@ -40,7 +43,7 @@ def dossier_key(dossier: DossierId) -> str:
 def dossier_of(key: str) -> DossierId:
     """The inverse of `dossier_key`."""
     state, kind, serial = key.split("-")
-    return DossierId(StateCode(state), DossierKind(kind), int(serial))
+    return DossierId(_state(state), DossierKind(kind), int(serial))
 
 
 def dossier_behind(cursor: str | None) -> str:
@@ -70,7 +73,7 @@ def case_key(case_id: CaseId) -> str:
 def case_id_of(key: str) -> CaseId:
     """The inverse of `case_key`."""
     state, serial = key.split("-")
-    return CaseId(StateCode(state), int(serial))
+    return CaseId(_state(state), int(serial))
 
 
 def transfer_key(transfer: TransferId) -> str:

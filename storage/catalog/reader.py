@@ -7,18 +7,18 @@ fails when a way to read is added here that it does not know.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, select, tuple_
+from sqlalchemy import BindParameter, Column, bindparam, select, tuple_
 
 from evidence_store.digest import Algorithm, Digest
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, StateCode
-from evidence_store.item import Case, Item, Person, SealedObject, Version
+from evidence_store.item import Case, Item, Listed, Person, SealedObject, Version
 from evidence_store.page import Page
 from storage.catalog import ordering, spelling
 from storage.catalog.dossier_reader import SqlDossierReader
 from storage.catalog.fixity import SqlFixityReader
 from storage.catalog.ledger_reader import SqlLedgerReader
-from storage.catalog.queries import Queries, page, parts
+from storage.catalog.queries import Among, Queries, page, parts
 from storage.catalog.spelling import Found, read_back
 from storage.catalog.tables import (
     CaseRow,
@@ -40,6 +40,23 @@ OBJECT = table_of(SealedObjectRow)
 VERSION = table_of(VersionRow)
 _VERSION_WITHOUT_CLAIMS = [column for column in VERSION.c if column.name != "claims"]
 _VERSION_ORDER = (VERSION.c.ern_key, VERSION.c.number)
+# Made once, as they are asked at every request; see `Queries`.
+_OF: BindParameter[str] = bindparam("of")
+_INSTALLATION = select(INSTALLATION).where(INSTALLATION.c.id == 1)
+_CASE = select(CASE).where(CASE.c.case_key == _OF)
+_ITEM = select(ITEM).where(ITEM.c.ern_key == _OF)
+_SHOWN = (
+    ITEM.c.ern_key,
+    ITEM.c.case_key,
+    ITEM.c.status,
+    ITEM.c.kind,
+    ITEM.c.registered_at,
+    ITEM.c.title,
+)
+_LISTED = Among(select(*_SHOWN), ITEM.c.ern_key)
+_VERSIONS = (
+    select(*_VERSION_WITHOUT_CLAIMS).where(VERSION.c.ern_key == _OF).order_by(VERSION.c.number)
+)
 
 
 class SqlCatalogReader(Queries):
@@ -75,9 +92,8 @@ class SqlCatalogReader(Queries):
 
     def case(self, case_id: CaseId) -> Case:
         """See `CatalogReader.case`."""
-        query = select(CASE).where(CASE.c.case_key == ordering.case_key(case_id))
         missing = f"there is no case {case_id}; `evidence case list` shows them"
-        return self.one(query, spelling.case_of, missing)
+        return self.one(_CASE, spelling.case_of, missing, {"of": ordering.case_key(case_id)})
 
     def cases(self, *, after: str | None = None, limit: int = 100) -> Page[Case]:
         """See `CatalogReader.cases`."""
@@ -93,28 +109,14 @@ class SqlCatalogReader(Queries):
 
     def item(self, ern: Ern) -> Item:
         """See `CatalogReader.item`."""
-        query = select(ITEM).where(ITEM.c.ern_key == ordering.ern_key(ern))
-        return self.one(query, spelling.item_of, f"there is no item {ern}")
+        values = {"of": ordering.ern_key(ern)}
+        return self.one(_ITEM, spelling.item_of, f"there is no item {ern}", values)
 
-    def items_named(self, erns: Sequence[Ern]) -> Sequence[Item]:
-        """See `CatalogReader.items_named`."""
+    def items_listed(self, erns: Sequence[Ern]) -> Sequence[Listed]:
+        """See `CatalogReader.items_listed`."""
         keys = [ordering.ern_key(each) for each in erns]
-        found = {
-            item.ern: item
-            for part in parts(keys)
-            for item in self.all(select(ITEM).where(ITEM.c.ern_key.in_(part)), spelling.item_of)
-        }
-        return [found[each] for each in erns if each in found]
-
-    def cases_named(self, case_ids: Sequence[CaseId]) -> Sequence[Case]:
-        """See `CatalogReader.cases_named`."""
-        keys = [ordering.case_key(each) for each in case_ids]
-        found = {
-            case.case_id: case
-            for part in parts(keys)
-            for case in self.all(select(CASE).where(CASE.c.case_key.in_(part)), spelling.case_of)
-        }
-        return [found[each] for each in case_ids if each in found]
+        found = self.among(_LISTED, keys, lambda row: (row.ern_key, spelling.listed_of(row)))
+        return [found[each] for each in keys if each in found]
 
     def items(
         self, *, case_id: CaseId | None = None, after: str | None = None, limit: int = 100
@@ -128,8 +130,7 @@ class SqlCatalogReader(Queries):
 
     def versions(self, ern: Ern) -> Sequence[Version]:
         """See `CatalogReader.versions`."""
-        query = select(*_VERSION_WITHOUT_CLAIMS).where(VERSION.c.ern_key == ordering.ern_key(ern))
-        return self.all(query.order_by(VERSION.c.number), spelling.version_of)
+        return self.all(_VERSIONS, spelling.version_of, {"of": ordering.ern_key(ern)})
 
     def held(
         self, *, after: str | None = None, limit: int = 100
@@ -213,9 +214,8 @@ class SqlCatalogReader(Queries):
         return next(iter(self.all(query, spelling.item_of)), None)
 
     def _installation(self) -> Found:
-        query = select(INSTALLATION).where(INSTALLATION.c.id == 1)
         missing = "catalog: it belongs to no State; `evidence init` was cut short"
-        return self.one(query, lambda row: row, missing)
+        return self.one(_INSTALLATION, lambda row: row, missing)
 
     def _in(
         self, column: Column[Any], values: Iterable[object], *order: Column[Any]

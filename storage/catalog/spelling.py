@@ -18,6 +18,7 @@ from evidence_store.item import (
     Case,
     Item,
     ItemStatus,
+    Listed,
     Person,
     SealedObject,
     Version,
@@ -131,6 +132,18 @@ def item_of(row: Found) -> Item:
         source_name=row.source_name,
         source_key=row.source_key,
         stated_sha256=None if stated is None else Digest(Algorithm.SHA256, stated),
+    )
+
+
+def listed_of(row: Found) -> Listed:
+    """What a list shows of an item, from those columns of its row."""
+    return Listed(
+        ern=ern_of(row.ern_key),
+        case_id=case_id_of(row.case_key),
+        status=ItemStatus(row.status),
+        kind=EvidenceKind(row.kind),
+        registered_at=row.registered_at,
+        title=row.title,
     )
 
 

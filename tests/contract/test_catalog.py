@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from evidence_store.digest import Digest, Fingerprint, fingerprint
 from evidence_store.errors import ConflictError, MalformedError, NotFoundError
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, Role, StateCode
-from evidence_store.item import Item, ItemStatus, SealedObject, Version
+from evidence_store.item import Item, ItemStatus, Listed, SealedObject, Version
 from evidence_store.page import Page
 from evidence_store.ports import CatalogReader, CatalogWriter
 from storage.catalog import SqlCatalog
@@ -322,12 +322,20 @@ def test_items_are_looked_up_many_at_once_in_the_order_that_is_asked_for(filled:
         writer.add_items([filled.item(each) for each in erns])
     never = Ern(SI, 2026, 77)
     with filled.catalog.read() as reader:
-        found = reader.items_named([erns[3], never, erns[0], erns[4]])
-        assert found == [reader.item(each) for each in (erns[3], erns[0], erns[4])]
-        assert reader.items_named([]) == []
-        cases = [each.case_id for each in reader.cases().entries]
-        assert [each.case_id for each in reader.cases_named(cases[::-1])] == cases[::-1]
-        assert reader.cases_named([CaseId.parse("SI-CASE-9999")]) == []
+        found = reader.items_listed([erns[3], never, erns[0], erns[4]])
+        whole = [reader.item(each) for each in (erns[3], erns[0], erns[4])]
+        assert found == [
+            Listed(
+                each.ern,
+                each.case_id,
+                each.status,
+                each.asserted.kind,
+                each.registered_at,
+                each.asserted.title,
+            )
+            for each in whole
+        ]
+        assert reader.items_listed([]) == []
 
 
 @pytest.mark.parametrize(

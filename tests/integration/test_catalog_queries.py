@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from evidence_store.digest import fingerprint
-from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode, Role
+from evidence_store.identifiers import CaseId, DossierKind, Ern, ObjectName, PersonCode, Role
 from evidence_store.item import SealedObject
 from evidence_store.ports import CatalogReader, CatalogWriter
 from storage.catalog import SqlCatalog, create_catalog
@@ -46,11 +46,16 @@ def reads(items: int) -> Reads:
     return {
         "whose it is": lambda reader, _: (reader.state(), reader.authority(), reader.is_exercise()),
         "cases": lambda reader, _: reader.cases(),
-        "cases by name": lambda reader, _: reader.cases_named([CaseId(SI, 1)]),
+        "cases that an officer knows": lambda reader, _: reader.dossiers.cases_known(
+            COLLECTOR, NOW, after="SI-CASE-0001"
+        ),
+        "ends of chains by tag": lambda reader, _: reader.dossiers.ends_tagged(
+            DossierKind.REGISTRY, "entry", "officer/OFF-0001"
+        ),
         "a case": lambda reader, _: reader.case(CaseId(SI, 1)),
         "a person": lambda reader, _: reader.person(COLLECTOR),
         "items": lambda reader, _: reader.items(after=str(ern)),
-        "items by name": lambda reader, _: reader.items_named([ern]),
+        "items by name": lambda reader, _: reader.items_listed([ern]),
         "items of a large case": lambda reader, _: reader.items(
             case_id=CaseId(SI, 1), after=str(ern)
         ),

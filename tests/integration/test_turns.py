@@ -68,6 +68,7 @@ class Counted:
 
     def __init__(self, *, answers_first: bool = False) -> None:
         self.inside, self.most, self.answers_first = 0, 0, answers_first
+        self.seconds = 0.05
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         self.inside += 1
@@ -75,16 +76,18 @@ class Counted:
         start = {"type": "http.response.start", "status": 200, "headers": []}
         if self.answers_first:
             await send(start)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(self.seconds)
         if not self.answers_first:
             await send(start)
         await send({"type": "http.response.body", "body": b"done"})
         self.inside -= 1
 
 
-def most_at_once(app: Counted, *, method: str = "GET", wait_seconds: float = 10) -> int:
+def most_at_once(
+    app: Counted, *, method: str = "GET", wait_seconds: float = 10, hold_seconds: float = 10
+) -> int:
     async def play() -> None:
-        turns = Turns(app, working_max=2, wait_seconds=wait_seconds)
+        turns = Turns(app, working_max=2, wait_seconds=wait_seconds, hold_seconds=hold_seconds)
         transport = httpx2.ASGITransport(app=turns)
         async with httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
             found = await asyncio.gather(*(client.request(method, "/v1/x") for _ in range(8)))
@@ -105,3 +108,40 @@ def test_a_place_is_free_as_soon_as_it_is_answered_however_slowly_it_is_read() -
 
 def test_nobody_waits_long_for_those_who_wait_themselves() -> None:
     assert most_at_once(Counted(), wait_seconds=0.01) == 8
+
+
+def test_a_long_question_holds_up_nobody_for_long() -> None:
+    assert most_at_once(Counted(), hold_seconds=0.01) > 2
+
+
+def test_a_place_is_left_once() -> None:
+    """Answered after it was left for its length: that frees no second place."""
+    app = Counted()
+
+    async def play() -> int:
+        turns = Turns(app, working_max=1, wait_seconds=10, hold_seconds=0.02)
+        transport = httpx2.ASGITransport(app=turns)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
+            await client.get("/v1/x")  # takes 0.05 s
+            app.seconds, app.most = 0.001, 0
+            await asyncio.gather(*(client.get("/v1/x") for _ in range(4)))
+        return app.most
+
+    assert asyncio.run(play()) == 1
+
+
+def test_whoever_came_first_is_served_first() -> None:
+    order: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        order.append(scope["path"])
+        await asyncio.sleep(0.001)
+        await Response()(scope, receive, send)
+
+    async def play() -> None:
+        transport = httpx2.ASGITransport(app=Turns(app, working_max=1))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
+            await asyncio.gather(*(client.get(f"/v1/{number}") for number in range(16)))
+
+    asyncio.run(play())
+    assert order == [f"/v1/{number}" for number in range(16)]
