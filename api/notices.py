@@ -151,7 +151,7 @@ def messages_of(reader: CatalogReader, event: Happened) -> Iterator[Message]:
         sides = frozenset({offer[1], offer[2]})
         yield Message(_OF_TRANSFER[event.act], str(offer[0]), event.at, sides)
     elif event.act in _OF_ITEM:
-        owner = owner_of(reader, reader.item(subject))
+        owner = owner_of(reader, Chains(), reader.item(subject))
         yield Message(_OF_ITEM[event.act], str(subject), event.at, frozenset({owner}))
 
 

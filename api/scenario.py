@@ -20,10 +20,10 @@ from typing import Any
 
 from api import wiring
 from api.settings import EXERCISE_NOW_VARIABLE, PREFIX
-from evidence_store.audit import audit
 from evidence_store.dossier_port import Access
 from evidence_store.errors import NotFoundError, SettingsError
 from evidence_store.identifiers import DossierKind
+from evidence_store.index_audit import whole_audit
 
 Run = Callable[[list[str]], int]
 MINUTE = timedelta(minutes=1)
@@ -162,7 +162,7 @@ def checked(folder: Path) -> list[str]:
     with closing(wiring.open_instance(folder / "home", _no_passphrase)) as instance:
         return [
             f"{each.where}: {each.problem}"
-            for each in audit(instance.catalog, instance.tiles)
+            for each in whole_audit(instance.catalog, instance.tiles)
             if each.problem
         ]
 

@@ -398,7 +398,7 @@ class Uploading:
         with self.instance.catalog.read() as reader:
             desk.insist(reader, UPLOADERS)
             case_id = CaseId.parse(metadata["case"])
-            if case_id not in reader.dossiers.cases_of(desk.officer, desk.now):
+            if not desk.registry(reader).needs_to_know(desk.officer, case_id, desk.now):
                 raise NotFoundError(f"there is no case {case_id}")
             field_arrivals.insist_sendable(reader, metadata)
 

@@ -268,7 +268,7 @@ def found_log(catalog: "SqlCatalog", signing: SigningFolder, clock: Clock | None
     """
     with catalog.read() as reader:
         if reader.ledger.controls("genesis"):
-            return log_of(reader)
+            return log_of(reader.ledger)
         state, authority = reader.state(), AuthorityId.named(reader.authority())
         host = EXERCISE_HOST if reader.is_exercise() else ORIGIN_HOST
     origin = f"{host}/{str(state).lower()}/{authority}/{secrets.token_hex(4)}"

@@ -20,6 +20,7 @@ from evidence_store.cooperation.registry import (
     EntryKind,
     OfficerEntry,
     OfficerRole,
+    assignment_key,
     tag_of,
 )
 from evidence_store.custody.act import ActType
@@ -31,14 +32,14 @@ from evidence_store.dossiers import Chains, Taken, new_dossier, take
 from evidence_store.errors import (
     DeniedError,
     EvidenceError,
+    LedgerAlteredError,
     MalformedError,
     NotFoundError,
     OutOfOrderError,
 )
 from evidence_store.fixity_port import Measured
 from evidence_store.granting import grant_chain, provider_consents, registry_party
-from evidence_store.handling import history_of
-from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern, Subject
+from evidence_store.identifiers import AuthorityId, CaseId, DossierId, DossierKind, Ern, Subject
 from evidence_store.item import Item, Listed, SealedObject, Version
 from evidence_store.ports import CatalogReader, CatalogWriter
 from evidence_store.protecting import measures_on
@@ -57,6 +58,7 @@ from evidence_store.sharing.decision import (
 from evidence_store.sharing.grant import Grant, effective
 from evidence_store.sharing.marking import marked
 from evidence_store.sharing.terms import CONTENT, COPIES, Action, version_id
+from evidence_store.signed_items import insist_same_bytes
 from evidence_store.vault import Vault
 
 NO_ITEM = "no-such-item"
@@ -120,9 +122,11 @@ def ask(desk: Desk, policy: Policy, question: Question) -> Opening:
     Raises:
         NotFoundError: if there is no such item, or the officer may not know that there is.
         DeniedError: if the officer may know of it, and a rule refuses what is asked.
+        LedgerAlteredError: if what it rests on is not as it was signed; nothing opens.
         KeyUnavailableError, CatalogBusyError, NoSpaceError: nothing was recorded, nothing opens.
     """
     with desk.catalog.write() as writer:
+        desk.chains.rely_on(writer, desk.recorder.keys.public)
         considered = _consider(writer, desk, policy, question)
         access, copy_id = _record(writer, desk, policy, question, considered)
         known = considered.asked is not None and _knows_of(writer, desk, considered.asked)
@@ -133,6 +137,8 @@ def ask(desk: Desk, policy: Policy, question: Question) -> Opening:
             and question.action in CONTENT
             else None
         )
+        if sealed is not None and considered.version is not None:
+            insist_same_bytes(considered.version, sealed)
     if isinstance(considered.decision, Deny) or considered.asked is None:
         if not known:
             raise NotFoundError(f"there is no item {question.ern}")
@@ -268,6 +274,8 @@ class Watch:
         self._grant = opening.asked.grant
         self._seen: object = None
         self._log_size, self._looked_at = -1, desk.now
+        case_id = CaseId.parse(opening.asked.version.case)
+        self._assignment = assignment_key(desk.officer, case_id)
 
     def insist_open(self) -> None:
         """Insist that it is.
@@ -305,10 +313,17 @@ class Watch:
             (DossierKind.MEASURE, "item", str(question.ern)),
             (DossierKind.REGISTRY, "entry", tag_of(EntryKind.OFFICER, asked.officer.code)),
             (DossierKind.REGISTRY, "entry", tag_of(EntryKind.AUTHORITY, asked.officer.authority)),
+            (DossierKind.REGISTRY, "entry", tag_of(EntryKind.ASSIGNMENT, self._assignment)),
         ):
             subjects += [each.id for each in reader.dossiers.tagged(kind, name, value)]
-        cases = tuple(reader.dossiers.cases_of(self._desk.officer, self._desk.now))
-        return reader.ledger.links(subjects), cases
+        registry, now = self._desk.registry(reader), self._desk.now
+        officer = registry.officer(self._desk.officer)
+        by_time = (
+            officer.roles_at(now),
+            registry.authority(officer.authority).roles_at(now),
+            registry.needs_to_know(officer.code, CaseId.parse(asked.version.case), now),
+        )
+        return reader.ledger.links(subjects), by_time
 
 
 def accesses(
@@ -351,7 +366,7 @@ def accesses_of_provider(
     """
     authority, now = by
     if ern is not None:
-        owner = owner_of(reader, reader.item(ern))
+        owner = owner_of(reader, chains, reader.item(ern))
     elif grant is not None:
         owner = grant_chain(reader, chains, grant)[0].terms.grantor
     else:
@@ -375,7 +390,7 @@ def _insist_may_audit(
     missing = NotFoundError(f"there is no {'item' if ern else 'grant'} {ern or grant}")
     if ern is not None:
         item = reader.item(ern)
-        owner, case = owner_of(reader, item), item.case_id
+        owner, case = owner_of(reader, desk.chains, item), item.case_id
     elif grant is not None:
         terms = grant_chain(reader, desk.chains, grant)[0].terms
         owner, case = terms.grantor, terms.case_id
@@ -385,7 +400,7 @@ def _insist_may_audit(
     if officer.authority != desk.authority or not roles:
         raise missing
     if registry.authority(owner).state == authority.state:
-        knows = case in reader.dossiers.cases_of(desk.officer, now)
+        knows = registry.needs_to_know(desk.officer, case, now)
         if not (roles & OVERSEERS or (knows and OfficerRole.OPERATOR not in roles)):
             raise missing
         return
@@ -439,11 +454,10 @@ def _consider(
     try:
         item, versions = reader.item(question.ern), reader.versions(question.ern)
         version = _chosen(versions, question.version)
-        number = 0 if version is None else version.number
     except NotFoundError:
         desk.registry(reader).officer(desk.officer)
         return _Considered(Deny(NO_ITEM, policy.digest, (NO_ITEM,)), None, question.grant, None)
-    base = _asked(reader, desk, question, item, number)
+    base = _asked(reader, desk, question, item, [] if version is None else [version])
     best: _Considered | None = None
     for grant in _candidates(reader, question, base):
         asked = _under(reader, desk, base, grant, under_way=under_way)
@@ -484,15 +498,25 @@ def _candidates(
     return grants or [None]
 
 
-def _asked(reader: CatalogReader, desk: Desk, question: Question, item: Item, number: int) -> Asked:
-    """The facts, without a grant."""
+def _asked(
+    reader: CatalogReader, desk: Desk, question: Question, item: Item, versions: Sequence[Version]
+) -> Asked:
+    """The facts about an item and the version of it that is asked for, if any; without a grant.
+
+    Raises:
+        LedgerAlteredError: if its rows, or the events that they come from, are not as signed.
+    """
+    number = versions[0].number if versions else 0
     now, registry = desk.now, desk.registry(reader)
     officer = registry.officer(desk.officer)
     if officer.authority != desk.authority:
         raise OutOfOrderError(f"officer {desk.officer}: expected one of {desk.authority}")
     authority = registry.authority(officer.authority)
-    told = history_of(reader.ledger, item.ern)
-    owner = owner_of(reader, item)
+    signed = desk.chains.item(reader, item.ern)
+    if signed is None:
+        raise LedgerAlteredError(f"{item.ern}: nothing was signed of it; its content stays closed")
+    signed.insist_agrees(item, versions)
+    told, owner = signed.history, owner_of(reader, desk.chains, item)
     custodian = owner if told.custody is None else told.custody.custodian
     measures = measures_on(reader, desk.chains, item.ern)
     terms = item.asserted.terms
@@ -500,7 +524,7 @@ def _asked(reader: CatalogReader, desk: Desk, question: Question, item: Item, nu
         action=question.action,
         purpose=question.purpose,
         now=now,
-        officer=_officer(reader, officer, authority, now),
+        officer=_officer(registry, officer, authority, item, now),
         version=VersionFacts(
             id=version_id(item.ern, number),
             item=str(item.ern),
@@ -536,8 +560,10 @@ def _asked(reader: CatalogReader, desk: Desk, question: Question, item: Item, nu
 
 
 def _officer(
-    reader: CatalogReader, officer: OfficerEntry, authority: AuthorityEntry, now: datetime
+    registry: Registry, officer: OfficerEntry, authority: AuthorityEntry, item: Item, now: datetime
 ) -> OfficerFacts:
+    """The officer's facts. Of cases only the item's counts, and it alone is looked up and recorded."""
+    knows = registry.needs_to_know(officer.code, item.case_id, now)
     return OfficerFacts(
         code=str(officer.code),
         authority=authority.id.value,
@@ -545,7 +571,7 @@ def _officer(
         roles=frozenset(each.value for each in officer.roles_at(now)),
         authority_roles=frozenset(each.value for each in authority.roles_at(now)),
         clearance=officer.clearance.level,
-        cases=frozenset(str(each) for each in reader.dossiers.cases_of(officer.code, now)),
+        cases=frozenset({str(item.case_id)} if knows else ()),
     )
 
 

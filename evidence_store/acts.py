@@ -4,12 +4,15 @@ Open is what a proof is about: digests as measured, kinds, codes. Whatever could
 a place or a source is a disclosure.
 """
 
-from evidence_store.canonical import Json
+import hashlib
+
+from evidence_store.canonical import Json, canonical
 from evidence_store.digest import Fingerprint
 from evidence_store.field_seal import SealCheck
 from evidence_store.identifiers import Ern
 from evidence_store.item import Item, Version
 from evidence_store.ledger.event import Draft
+from evidence_store.provider import ProviderTerms
 
 
 def measured(fingerprint: Fingerprint, version: int | None = None) -> dict[str, Json]:
@@ -20,6 +23,17 @@ def measured(fingerprint: Fingerprint, version: int | None = None) -> dict[str, 
         "size_bytes": fingerprint.size_bytes,
     }
     return found if version is None else {"version": version, **found}
+
+
+def terms_digest(terms: ProviderTerms) -> str:
+    """What stands in an event for a provider's terms: SHA-256 of their canonical JSON."""
+    document: dict[str, Json] = {
+        "may_see": [*terms.may_see],
+        "purposes": [each.value for each in terms.purposes],
+        "until": terms.until.text,
+        "ask": terms.ask,
+    }
+    return hashlib.sha256(canonical(document)).hexdigest()
 
 
 def registered(
@@ -48,6 +62,8 @@ def registered(
     if sealed is not None:
         data["field_seal"] = sealed.open_data
         private["field_seal"] = sealed.private_data
+    if asserted.terms is not None:
+        private["provider_terms_digest"] = terms_digest(asserted.terms)
     if asserted.title is not None:
         private["title"] = asserted.title
     if item.source_name is not None:

@@ -4,15 +4,17 @@ Memory does not grow with the log: entries are taken a bundle at a time, and the
 from the right edge alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from evidence_store.authorities import log_of
-from evidence_store.errors import EvidenceError, LedgerAlteredError
+from evidence_store.custody.transfer import TransferId
+from evidence_store.errors import EvidenceError, LedgerAlteredError, NotFoundError
 from evidence_store.identifiers import DossierKind, Ern, KeyId, Subject
 from evidence_store.ledger.by_hand import check_by_hand
 from evidence_store.ledger.checkpoint import Checkpoint
-from evidence_store.ledger.control import CONTROL_LEAF, KINDS, ControlEntry
+from evidence_store.ledger.control import CONTROL_LEAF, KINDS, ControlEntry, commitment_of
 from evidence_store.ledger.event import Link, leaf
 from evidence_store.ledger.merkle import Frontier, leaf_hash, verify_consistency
 from evidence_store.ledger.note import Note
@@ -20,6 +22,9 @@ from evidence_store.ledger.policy import NONE, Policy
 from evidence_store.ledger.tiles import WIDTH, TileTree, bundle_path, read_tile, unpacked
 from evidence_store.ledger_port import LedgerReader, Recorded, TileStore
 from evidence_store.ports import Catalog, CatalogReader
+from evidence_store.signed_items import SignedItem
+
+KEYS_KEPT_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,11 @@ def audit(catalog: Catalog, tiles: TileStore) -> Iterator[Finding]:
         tree = TileTree(tiles.read, size)
         yield from _heads(reader, tree)
         frontier = Frontier()
+        controls = {each.entry for kind in KINDS for each in reader.ledger.controls(kind)}
         for start in range(0, size, WIDTH):
             end = min(start + WIDTH, size)
             yield from _bundle(reader, tiles, tree, start, end)
+            yield from _controls(reader, controls, start, end)
             for row in reader.ledger.leaves(start, end):
                 frontier.append(leaf_hash(row.entry))
             tree = TileTree(tiles.read, size)  # lets go of the tiles it kept
@@ -56,7 +63,7 @@ def audit(catalog: Catalog, tiles: TileStore) -> Iterator[Finding]:
 
 
 def _heads(reader: CatalogReader, tree: TileTree) -> Iterator[Finding]:
-    policy = Policy(dict.fromkeys(log_of(reader).vkeys), {}, {}, NONE)
+    policy = Policy(dict.fromkeys(log_of(reader.ledger).vkeys), {}, {}, NONE)
     after, before = -1, None
     while page := reader.ledger.heads(after=after):
         for head in page:
@@ -101,16 +108,27 @@ def _bundle(
             yield Finding(0, f"entry {place}", "its row is not what the tree commits to")
 
 
+def _controls(
+    reader: CatalogReader, known: Collection[bytes], start: int, end: int
+) -> Iterator[Finding]:
+    """The entries about keys that the log took in, and that the catalog does not go by any more."""
+    for place, row in enumerate(reader.ledger.leaves(start, end), start):
+        if row.entry[:1] == CONTROL_LEAF and row.entry not in known:
+            yield Finding(0, f"entry {place}", "the control entry that it is, is not there")
+
+
 def _events(reader: CatalogReader) -> Iterator[Finding]:
     controls = [each for kind in KINDS for each in reader.ledger.controls(kind)]
     publics = registered_keys(reader.ledger)
     for control in controls:
         if control.entry[:1] != CONTROL_LEAF or not _control_holds(control.entry, publics):
             yield Finding(0, "control entry", "is not as it was signed")
+        if reader.ledger.index_of(commitment_of(control.entry)) is None:
+            yield Finding(0, "control entry", "is not in the log")
     for subject in _subjects(reader):
         yield from audit_chain(reader.ledger, subject, publics)
         if isinstance(subject, Ern):
-            yield from _audit_case(reader, subject)
+            yield from _audit_rows(reader, subject)
 
 
 def _subjects(reader: CatalogReader) -> Iterator[Subject]:
@@ -134,25 +152,65 @@ def _subjects(reader: CatalogReader) -> Iterator[Subject]:
 def audit_item(reader: CatalogReader, ern: Ern) -> Iterator[Finding]:
     """What is wrong with one item's chain of events."""
     yield from audit_chain(reader.ledger, ern, registered_keys(reader.ledger))
-    yield from _audit_case(reader, ern)
+    yield from _audit_rows(reader, ern)
 
 
-def _audit_case(reader: CatalogReader, ern: Ern) -> Iterator[Finding]:
-    """Whether the item's row names the case that was signed: who needs to know goes by it."""
+def _audit_rows(reader: CatalogReader, ern: Ern) -> Iterator[Finding]:
+    """Whether the item's rows say what was signed: lists, and who needs to know, go by them."""
     try:
-        case_id = str(reader.item(ern).case_id)
-        signed = [each.signed.event for each in reader.ledger.events(ern)]
+        item, versions = reader.item(ern), reader.versions(ern)
+        events = [each.signed for each in reader.ledger.events(ern)]
+        signed = SignedItem.of(events)
+        if not events:
+            return  # void before it came in, or from before there was a ledger
+        for problem in (*signed.disagreements(item, versions), *signed.missing(versions)):
+            yield Finding(0, str(ern), problem)
+        for transfer, digest in signed.offers.items():
+            if reader.ledger.transfer(TransferId.parse(transfer)).digest != digest:
+                yield Finding(0, transfer, "its row has another offer than was signed")
+        for each in versions:
+            if reader.sealed(each.object_name).fingerprint != each.fingerprint:
+                problem = f"the object of version {each.number} has other digests than were signed"
+                yield Finding(0, str(ern), problem)
     except EvidenceError as error:
         yield Finding(0, str(ern), str(error))
-        return
-    if signed and signed[0].data.get("case", case_id) != case_id:
-        yield Finding(0, str(ern), "its row names another case than was signed")
 
 
-def registered_keys(reader: LedgerReader) -> Mapping[KeyId | None, bytes]:
-    """The public keys that the log's control entries register."""
-    controls = [each for kind in KINDS for each in reader.controls(kind)]
-    return {each.kid: each.public for each in controls if each.public is not None}
+def registered_keys(
+    reader: LedgerReader, root: bytes | None = None
+) -> Mapping[KeyId | None, bytes]:
+    """The public keys that the log's root registered, and the root's own.
+
+    A row without the root's signature registers nothing. `root` is the root's public key, where it
+    is known otherwise than from the catalog.
+
+    Raises:
+        LedgerAlteredError: if the catalog's log is another's than that root's.
+    """
+    try:
+        log = log_of(reader)
+    except NotFoundError:
+        return {}
+    if root is not None and log.root_public != root:
+        raise LedgerAlteredError("ledger: the catalog's log is not that of the root key at hand")
+    found: dict[KeyId | None, bytes] = {log.root: log.root_public}
+    for control in reader.controls("key"):
+        registered = _registration(control.entry, log.root, log.root_public)
+        if registered is not None:
+            found.setdefault(*registered)
+    return found
+
+
+@lru_cache(maxsize=KEYS_KEPT_MAX)
+def _registration(entry: bytes, root: KeyId, root_public: bytes) -> tuple[KeyId, bytes] | None:
+    """The key that an entry registers, if the root signed it. A signature is checked once."""
+    try:
+        control = ControlEntry.parse(entry)
+        control.verify(root, root_public)
+        found = (control.kid, control.public)
+    except EvidenceError:
+        return None
+    return found if control.kind == "key" else None
 
 
 def audit_chain(

@@ -13,7 +13,7 @@ from evidence_store.identifiers import BLINDING, ROOT, AuthorityId, KeyId, State
 from evidence_store.ledger import control
 from evidence_store.ledger.note import VerifierKey
 from evidence_store.ledger_port import Authority, Control, LedgerReader, SigningKeys
-from evidence_store.ports import Catalog, CatalogReader, CatalogWriter, Clock
+from evidence_store.ports import Catalog, CatalogWriter, Clock
 
 
 class KeyMaker(SigningKeys, Protocol):
@@ -35,13 +35,13 @@ class Log:
     vkeys: tuple[VerifierKey, ...]
 
 
-def log_of(reader: CatalogReader) -> Log:
+def log_of(reader: LedgerReader) -> Log:
     """The log that was founded here.
 
     Raises:
         NotFoundError: if none was.
     """
-    for found in reader.ledger.controls("genesis"):
+    for found in reader.controls("genesis"):
         entry = control.ControlEntry.parse(found.entry)
         vkeys = entry.body.get("vkeys")
         return Log(
@@ -64,14 +64,14 @@ def found(
     """
     with catalog.write() as writer:
         if writer.ledger.controls("genesis"):
-            return log_of(writer)
+            return log_of(writer.ledger)
         root = KeyId(writer.state(), ROOT, 1)
         public = keys.ensure(root)
         entry = control.genesis(origin, writer.state(), (root, public), list(vkeys), keys.sign)
         writer.ledger.add_control(Control("genesis", entry.encode(), root, public))
         name = writer.authority()
         _appoint(writer, keys, clock, AuthorityId.named(name), name)
-        return log_of(writer)
+        return log_of(writer.ledger)
 
 
 def appoint(
@@ -120,7 +120,7 @@ def follow(catalog: Catalog, keys: KeyMaker, authority: AuthorityId) -> KeyId:
 def _register(
     writer: CatalogWriter, keys: KeyMaker, authority: Authority, state: StateCode | None = None
 ) -> KeyId:
-    log = log_of(writer)
+    log = log_of(writer.ledger)
     before = [each.kid for each in writer.ledger.keys_of(authority.id) if each.kid is not None]
     of_state = before[-1].state if before else state or log.state
     kid = KeyId(of_state, authority.id, 1 + max((each.serial for each in before), default=0))
@@ -142,7 +142,7 @@ def revoke(
         ConflictError: if it is revoked already, or is the root's.
     """
     with catalog.write() as writer:
-        log = log_of(writer)
+        log = log_of(writer.ledger)
         if kid == log.root:
             raise ConflictError("key: the root key ends with its log; found a new log")
         if kid not in {each.kid for each in writer.ledger.keys_of(kid.authority)}:

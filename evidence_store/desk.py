@@ -8,7 +8,6 @@ from functools import cached_property
 from evidence_store.cooperation.registry import OfficerEntry, OfficerRole
 from evidence_store.dossiers import Chains
 from evidence_store.errors import NotFoundError
-from evidence_store.handling import history_of
 from evidence_store.identifiers import AuthorityId, Ern, PersonCode
 from evidence_store.item import Item
 from evidence_store.ports import Catalog, CatalogReader, Clock
@@ -54,9 +53,14 @@ class Desk:
         return self.registry(reader).insist(self.officer, self.authority, roles, self.now)
 
 
-def owner_of(reader: CatalogReader, item: Item) -> AuthorityId:
-    """The authority whose item it is: the one that registered it."""
-    custody = history_of(reader.ledger, item.ern).custody
+def owner_of(reader: CatalogReader, chains: Chains, item: Item) -> AuthorityId:
+    """The authority whose item it is: the one that registered it, as it signed.
+
+    Raises:
+        LedgerAlteredError: if its events are not those that were signed and entered.
+    """
+    signed = chains.item(reader, item.ern)
+    custody = None if signed is None else signed.history.custody
     if custody is None:  # registered before there was a ledger
         return AuthorityId.named(reader.authority())
     return custody.owner or custody.custodian
@@ -72,8 +76,8 @@ def insist_own_item(reader: CatalogReader, desk: Desk, ern: Ern) -> Item:
     """
     registry, item = desk.registry(reader), reader.item(ern)
     own = registry.authority(desk.authority).state
-    known = item.case_id in reader.dossiers.cases_of(desk.officer, desk.now)
+    known = registry.needs_to_know(desk.officer, item.case_id, desk.now)
     known = known or OfficerRole.CENTRAL in registry.officer(desk.officer).roles_at(desk.now)
-    if not known or registry.authority(owner_of(reader, item)).state != own:
+    if not known or registry.authority(owner_of(reader, desk.chains, item)).state != own:
         raise NotFoundError(f"there is no item {ern}")
     return item

@@ -32,7 +32,10 @@ class Dossier:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step. `data` is what its event says openly, `private` what can be withheld."""
+    """One step. `data` is what its event says openly, `private` what can be withheld.
+
+    `place` is its event's in the log, where that is known: what has a lesser one came before.
+    """
 
     act: str
     seq: int
@@ -40,9 +43,10 @@ class Step:
     at: datetime
     data: Mapping[str, Json] = field(default_factory=dict)
     private: Mapping[str, Json] = field(default_factory=dict)
+    place: int | None = None
 
     @classmethod
-    def of(cls, signed: SignedEvent) -> Self:
+    def of(cls, signed: SignedEvent, place: int | None = None) -> Self:
         """The step that an event records.
 
         Raises:
@@ -51,7 +55,13 @@ class Step:
         """
         event = signed.event
         return cls(
-            event.act, event.seq, event.by.authority, event.at, event.data, signed.disclosed()
+            act=event.act,
+            seq=event.seq,
+            by=event.by.authority,
+            at=event.at,
+            data=event.data,
+            private=signed.disclosed(),
+            place=place,
         )
 
     @property

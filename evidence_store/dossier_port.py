@@ -34,6 +34,27 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantedRow:
+    """A row of a grant: a version, to whom, whether lists show it, and between which instants."""
+
+    version: GrantedVersion
+    grantee: AuthorityId
+    is_open: bool
+    valid_from: datetime
+    valid_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """A row that says until when an officer needs to know a case, and by which change."""
+
+    officer: PersonCode
+    case_id: CaseId
+    until: datetime
+    dossier: DossierId
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """An access: who asked for what and why, what was decided by which rule, what was served."""
 
@@ -148,7 +169,10 @@ class DossierReader(Protocol):
         ...
 
     def cases_of(self, officer: PersonCode, now: datetime) -> Sequence[CaseId]:
-        """The cases that an officer needs to know now, by identifier."""
+        """The cases that an officer needs to know now, by identifier, for lists.
+
+        Whether so was signed is not asked.
+        """
         ...
 
     def cases_known(
@@ -159,6 +183,22 @@ class DossierReader(Protocol):
         Raises:
             MalformedError: if `after` is not a cursor that an earlier page gave.
         """
+        ...
+
+    def assignment(self, officer: PersonCode, case_id: CaseId) -> Assigned | None:
+        """The row of an officer's need to know a case, if there is one."""
+        ...
+
+    def assignments(self, *, after: str | None = None, limit: int = 100) -> Page[Assigned]:
+        """All rows of that kind, by officer and case.
+
+        Raises:
+            MalformedError: if `after` is not a cursor that an earlier page gave.
+        """
+        ...
+
+    def granted(self, grant: DossierId) -> Sequence[GrantedRow]:
+        """The rows of a grant."""
         ...
 
     def access(self, access: DossierId) -> Access:

@@ -1,7 +1,7 @@
 """How dossiers are opened, carried on and read: each step an event, signed and in the log.
 
 Reading is from the signed events and not from the index: a chain that does not hold is refused,
-so whoever owns the database can withhold a dossier and cannot change one.
+so whoever owns the database can withhold a dossier and cannot change one. Items are read so too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,13 +9,24 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from evidence_store.audit import audit_chain, registered_keys
+from evidence_store.authorities import log_of
 from evidence_store.canonical import Json
 from evidence_store.dossier import OFFICER, Dossier, Step
 from evidence_store.errors import LedgerAlteredError, NotFoundError, OutOfOrderError
-from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, PersonCode
+from evidence_store.identifiers import (
+    AuthorityId,
+    DossierId,
+    DossierKind,
+    Ern,
+    KeyId,
+    PersonCode,
+    Subject,
+)
 from evidence_store.ledger.event import Draft
+from evidence_store.ledger_port import Recorded
 from evidence_store.ports import CatalogReader, CatalogWriter
 from evidence_store.recording import Recorder
+from evidence_store.signed_items import SignedItem
 
 KEPT_MAX = 4096
 
@@ -43,10 +54,29 @@ class _Kept:
 
 
 class Chains:
-    """Dossiers' steps, checked. A chain is checked once for each commitment that it ends with."""
+    """Dossiers' and items' events, checked. A chain is checked once for each commitment that it ends with."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[DossierId, bytes], _Kept] = {}
+        self._items: dict[tuple[Ern, bytes], SignedItem] = {}
+        self._root: bytes | None = None
+
+    def rely_on(self, reader: CatalogReader, public: Callable[[KeyId], bytes]) -> None:
+        """Believe from now on only keys that the root registered whose own key is at hand.
+
+        `public` is asked once. Without this the catalog is believed about which log it is, and so
+        about which keys count.
+
+        Raises:
+            LedgerAlteredError: if the catalog's log is another's.
+            KeyUnavailableError: if the root's key is not at hand.
+        """
+        if self._root is None:
+            root = public(log_of(reader.ledger).root)
+            registered_keys(reader.ledger, root)
+            self._kept.clear()
+            self._items.clear()
+            self._root = root
 
     def read_as(
         self,
@@ -78,6 +108,23 @@ class Chains:
         """
         return self._checked(reader, dossier).steps
 
+    def item(self, reader: CatalogReader, ern: Ern) -> SignedItem | None:
+        """What an item's events say of it; None if nothing was ever signed of it.
+
+        Raises:
+            LedgerAlteredError: if its events are not those that were signed and entered.
+        """
+        link = reader.ledger.links([ern]).get(ern)
+        if link is None or link.head is None:
+            return None
+        key = (ern, link.head)
+        found = self._items.get(key)
+        if found is None:
+            found = SignedItem.of([each.signed for each in self._events(reader, ern)])
+            _make_room(self._items)
+            self._items[key] = found
+        return found
+
     def _checked(
         self, reader: CatalogReader, dossier: DossierId, head: bytes | None = None
     ) -> "_Kept":
@@ -89,13 +136,22 @@ class Chains:
         key = (dossier, head)
         found = self._kept.get(key)
         if found is None:
-            for finding in audit_chain(reader.ledger, dossier, registered_keys(reader.ledger)):
-                raise LedgerAlteredError(f"{dossier}: {finding.where}: {finding.problem}")
-            found = _Kept(tuple(Step.of(each.signed) for each in reader.ledger.events(dossier)))
-            if len(self._kept) >= KEPT_MAX:
-                self._kept.pop(next(iter(self._kept)))
+            events = self._events(reader, dossier)
+            found = _Kept(tuple(Step.of(each.signed, each.index) for each in events))
+            _make_room(self._kept)
             self._kept[key] = found
         return found
+
+    def _events(self, reader: CatalogReader, subject: Subject) -> Sequence[Recorded]:
+        publics = registered_keys(reader.ledger, self._root)
+        for finding in audit_chain(reader.ledger, subject, publics):
+            raise LedgerAlteredError(f"{subject}: {finding.where}: {finding.problem}")
+        return reader.ledger.events(subject)
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    if len(kept) >= KEPT_MAX:
+        kept.pop(next(iter(kept)))
 
 
 def open_dossier(

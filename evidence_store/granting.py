@@ -371,12 +371,12 @@ def provider_consents(
 ) -> bool:
     """Whether the provider of an item consented to this recipient and purpose."""
     registry = Registry(reader, chains)
-    own = registry.authority(owner_of(reader, reader.item(ern))).state
+    own = registry.authority(owner_of(reader, chains, reader.item(ern))).state
     for each in reader.dossiers.tagged(DossierKind.CONSENT, "item", str(ern)):
         found = consent_of(chains.steps(reader, each.id))
         named = found.subject is Subject.PROVIDER and found.state == "given"
         named = (
-            named and registry.authority(found.asked_by).state == own
+            named and ern in found.items and registry.authority(found.asked_by).state == own
         )  # nobody else speaks for it
         if named and found.to == to and purpose in {every.value for every in found.purposes}:
             return True
@@ -480,7 +480,7 @@ def _item(
 ) -> Iterator[str]:
     item = reader.item(each.ern)
     if terms.rests_on is None:
-        yield from _ownership(reader, registry, terms, item)
+        yield from _ownership(reader, chains, registry, terms, item)
     if item.status is not ItemStatus.REGISTERED:
         yield f"/items/{each}: is {item.status}"
     if granted_item(reader, each.ern, each.version or None) != each:
@@ -495,9 +495,9 @@ def _item(
 
 
 def _ownership(
-    reader: CatalogReader, registry: Registry, terms: Terms, item: Item
+    reader: CatalogReader, chains: Chains, registry: Registry, terms: Terms, item: Item
 ) -> Iterator[str]:
-    owner = registry.authority(owner_of(reader, item))
+    owner = registry.authority(owner_of(reader, chains, item))
     if owner.state != registry.authority(terms.grantor).state:
         yield f"/items/{item.ern}: is of {owner.state}, and not the grantor's to share"
     if item.case_id != terms.case_id:

@@ -106,6 +106,14 @@ class LedgerReader(Protocol):
         """Where the chains of these items and dossiers end; those that have none are left out."""
         ...
 
+    def subjects(self, *, after: str | None = None, limit: int = 100) -> Page[Subject]:
+        """The items and dossiers that have a first event, in an order that stays.
+
+        Raises:
+            MalformedError: if `after` is not a cursor that an earlier page gave.
+        """
+        ...
+
     def events(self, subject: Subject) -> Sequence[Recorded]:
         """An item's or a dossier's events in their order."""
         ...

@@ -88,12 +88,14 @@ def measures_on(
     if not dossiers:
         return []
     registry = Registry(reader, chains)
-    own = registry.authority(owner_of(reader, reader.item(ern))).state
+    own = registry.authority(owner_of(reader, chains, reader.item(ern))).state
     found = [(each.id, measure_of(chains.steps(reader, each.id))) for each in dossiers]
     return [
         (dossier, each)
         for dossier, each in found
-        if each.state == "in_force" and registry.authority(each.issuer).state == own
+        if each.state == "in_force"
+        and each.ern == ern
+        and registry.authority(each.issuer).state == own
     ]
 
 

@@ -1,11 +1,12 @@
 """Who is who: changes to the registry by two people, and look-ups as of a date.
 
 A change is proposed by one officer of the registry and approved by another. The first two
-officers are entered when the registry is founded, by whoever has the instance's key.
+officers are entered when the registry is founded, by whoever has the instance's key. A look-up
+goes by the signed changes, and only by those that were duly made.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from evidence_store.cooperation.registry import (
@@ -19,14 +20,21 @@ from evidence_store.cooperation.registry import (
     OfficerEntry,
     OfficerRole,
     StateEntry,
+    assignment_key,
     document_of,
     entry_of,
     tag_of,
 )
 from evidence_store.dossier import Step, Table, moves
 from evidence_store.dossiers import Chains, Taken, insist_on_another, new_dossier, take
-from evidence_store.errors import ConflictError, MalformedError, NotFoundError, OutOfOrderError
-from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, PersonCode, Role
+from evidence_store.errors import (
+    ConflictError,
+    LedgerAlteredError,
+    MalformedError,
+    NotFoundError,
+    OutOfOrderError,
+)
+from evidence_store.identifiers import AuthorityId, CaseId, DossierId, DossierKind, PersonCode, Role
 from evidence_store.ports import Catalog, CatalogReader, CatalogWriter
 from evidence_store.recording import Recorder
 
@@ -41,6 +49,7 @@ CHANGE = Table(
     ),
 )
 FOUNDERS = 2
+FOUNDED = "founded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +63,82 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Look-ups. What was recorded after `known_at` is not seen, if that is given."""
+    """Look-ups. What was recorded after `known_at`, or in the log from `before` on, is not seen."""
 
     reader: CatalogReader
     chains: Chains
     known_at: datetime | None = None
+    before: int | None = None
 
     def find(self, kind: EntryKind, key: str) -> Recorded | None:
-        """The entry of this key, if there is one."""
+        """The entry of this key, if there is one.
+
+        Raises:
+            LedgerAlteredError: if the change that brought it is not as it was signed, or was not made
+                by two officers of the registry.
+        """
         for dossier, head in self.reader.dossiers.ends_tagged(
             DossierKind.REGISTRY, "entry", tag_of(kind, key)
         ):
-            read = self.chains.read_as(self.reader, dossier, _by_key, head=head)
-            found = read.get((kind, key))
-            if found is not None and (self.known_at is None or found.at <= self.known_at):
+            change = self.chains.read_as(self.reader, dossier, _Change.of, head=head)
+            found = change.entries.get((kind, key))
+            if found is not None and self._sees(change, found):
+                self._insist_duly(change)
                 return found
         return None
+
+    def brought_by(self, change: DossierId) -> Sequence[Recorded]:
+        """The entries that a change brought; none while it is not approved.
+
+        Raises:
+            NotFoundError: if there is no such change.
+            LedgerAlteredError: as `find`.
+        """
+        found = self.chains.read_as(self.reader, change, _Change.of)
+        if found.entries:
+            self._insist_duly(found)
+        return [*found.entries.values()]
+
+    def _sees(self, change: "_Change", found: Recorded) -> bool:
+        if self.before is not None and change.place >= self.before:
+            return False
+        return self.known_at is None or found.at <= self.known_at
+
+    def _insist_duly(self, change: "_Change") -> None:
+        """Insist that two officers of the registry made a change, each then one of who signed.
+
+        Each step rests on entries from before it, so it ends at the founding.
+        """
+        if change.is_duly:
+            return
+        first, last = change.steps[0], change.steps[-1]
+        try:
+            if last.act == FOUNDED:
+                duly = first.by == AuthorityId.named(self.reader.authority())
+            else:
+                duly = first.officer != last.officer and all(
+                    self._is_registrar(each) for each in (first, last)
+                )
+        except (MalformedError, NotFoundError):
+            duly = False
+        if not duly:
+            raise LedgerAlteredError(
+                f"{change.id}: expected a change by two officers of the registry"
+            )
+        change.is_duly = True
+
+    def _is_registrar(self, step: Step) -> bool:
+        earlier = Registry(self.reader, self.chains, before=step.place or 0)
+        officer = earlier.officer(step.officer)
+        return officer.authority == step.by and OfficerRole.REGISTRY in officer.roles_at(step.at)
+
+    def needs_to_know(self, officer: PersonCode, case_id: CaseId, at: datetime) -> bool:
+        """Whether the officer is assigned to the case at that instant, as two officers signed it."""
+        found = self.find(EntryKind.ASSIGNMENT, assignment_key(officer, case_id))
+        if found is None or not isinstance(found.entry, AssignmentEntry):
+            return False
+        until = found.entry.until.earliest
+        return until is not None and until > at
 
     def state(self, code: str) -> StateEntry:
         """A State's entry.
@@ -154,11 +223,27 @@ def approved(steps: Sequence[Step], change: DossierId) -> list[Recorded]:
     return [Recorded(each, change, steps[-1].at) for each in _entries(steps[0])]
 
 
-def _by_key(steps: Sequence[Step], change: DossierId) -> Mapping[tuple[EntryKind, str], Recorded]:
-    found: dict[tuple[EntryKind, str], Recorded] = {}
-    for each in approved(steps, change):
-        found.setdefault((KIND_OF[type(each.entry)], each.entry.key), each)
-    return found
+@dataclass(slots=True)
+class _Change:
+    """A change's entries by key. That it was duly made is found out once: what it rests on is past."""
+
+    id: DossierId
+    steps: Sequence[Step]
+    entries: Mapping[tuple[EntryKind, str], Recorded] = field(default_factory=dict)
+    is_duly: bool = False
+
+    @classmethod
+    def of(cls, steps: Sequence[Step], change: DossierId) -> "_Change":
+        """The change that the steps tell; without entries while it is not approved."""
+        found: dict[tuple[EntryKind, str], Recorded] = {}
+        for each in approved(steps, change):
+            found.setdefault((KIND_OF[type(each.entry)], each.entry.key), each)
+        return cls(change, steps, found)
+
+    @property
+    def place(self) -> int:
+        """Where in the log it began to count."""
+        return self.steps[-1].place or 0
 
 
 def entries(
@@ -215,7 +300,7 @@ def found_registry(
             writer,
             recorder,
             DossierKind.REGISTRY,
-            Taken("founded", codes[0], {}, {"entries": [document_of(each) for each in made]}),
+            Taken(FOUNDED, codes[0], {}, {"entries": [document_of(each) for each in made]}),
             state="approved",
             tags={"entry": _tags(made)},
         )
@@ -270,10 +355,18 @@ def approve(
         take(writer, recorder, change, Taken("approved", officer), state=state)
         for entry in made:
             if isinstance(entry, AssignmentEntry):
-                until = entry.until.earliest
-                if until is not None:
-                    writer.dossiers.assign(entry.officer, entry.case_id, until, change)
+                _show_in_lists(writer, chains, entry.key)
         return made
+
+
+def _show_in_lists(writer: CatalogWriter, chains: Chains, key: str) -> None:
+    """Let lists go by what counts now: an older proposal that is approved late does not."""
+    found = Registry(writer, chains).find(EntryKind.ASSIGNMENT, key)
+    if found is None or not isinstance(found.entry, AssignmentEntry):
+        return
+    until = found.entry.until.earliest
+    if until is not None:
+        writer.dossiers.assign(found.entry.officer, found.entry.case_id, until, found.change)
 
 
 def reject(
@@ -345,6 +438,11 @@ def _entries(step: Step) -> list[Entry]:
     if not isinstance(found, list):
         raise MalformedError("registry: expected a change's entries")
     return [entry_of(each) for each in found if isinstance(each, dict)]
+
+
+def tags_of_change(steps: Sequence[Step]) -> list[str]:
+    """What a change is to be found by."""
+    return _tags(_entries(steps[0]))
 
 
 def _tags(made: Sequence[Entry]) -> list[str]:

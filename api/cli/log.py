@@ -10,9 +10,9 @@ from api.cli.exits import Exit, exit_of, worst
 from api.cli.output import Json
 from api.cli.receipts import receipt_fields
 from api.stamping import stamp_newest
-from evidence_store.audit import audit
 from evidence_store.errors import EvidenceError
 from evidence_store.identifiers import Ern
+from evidence_store.index_audit import whole_audit
 from evidence_store.ledger_port import Head
 
 commands = typer.Typer(no_args_is_help=True, help="The log that every act is committed to.")
@@ -103,7 +103,7 @@ def audit_log(context: typer.Context) -> Exit:
     instance = here.instance()
     findings = 0
     checked = 0
-    for finding in audit(instance.catalog, instance.tiles):
+    for finding in whole_audit(instance.catalog, instance.tiles):
         if finding.problem is None:
             checked = finding.checked
             continue

@@ -190,7 +190,7 @@ def _registered(caller: Caller, body: ExhibitAsked) -> Record:
     )
     with desk.catalog.read() as reader:
         desk.insist(reader, UPLOADERS)
-        if case_id not in reader.dossiers.cases_of(desk.officer, desk.now):
+        if not desk.registry(reader).needs_to_know(desk.officer, case_id, desk.now):
             raise NotFoundError(f"there is no {case_id}")
     item = register_exhibit(
         desk.catalog, desk.recorder, case_id, said.asserted(caller.instance.catalog)

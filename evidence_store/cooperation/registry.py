@@ -286,7 +286,7 @@ class AssignmentEntry:
     @property
     def key(self) -> str:
         """What it is known by."""
-        return f"{self.officer}:{self.case_id}"
+        return assignment_key(self.officer, self.case_id)
 
     def to_json(self) -> dict[str, Json]:
         """The document, but for its kind."""
@@ -345,6 +345,11 @@ KIND_OF: Mapping[type, EntryKind] = {
 def tag_of(kind: EntryKind, key: str) -> str:
     """What an entry's dossiers are found by."""
     return f"{kind}/{key}"
+
+
+def assignment_key(officer: PersonCode, case_id: CaseId) -> str:
+    """What an officer's need to know a case is known by."""
+    return f"{officer}:{case_id}"
 
 
 def document_of(entry: Entry) -> dict[str, Json]:

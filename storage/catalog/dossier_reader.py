@@ -7,10 +7,10 @@ from heapq import merge
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import BindParameter, Select, bindparam, func, select, union_all
+from sqlalchemy import BindParameter, Select, bindparam, func, select, tuple_, union_all
 
 from evidence_store.dossier import Dossier
-from evidence_store.dossier_port import Access, Window
+from evidence_store.dossier_port import Access, Assigned, GrantedRow, GrantedVersion, Window
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import AuthorityId, CaseId, DossierId, DossierKind, Ern, PersonCode
 from evidence_store.item import Case
@@ -25,6 +25,7 @@ from storage.catalog.dossier_tables import (
 )
 from storage.catalog.ledger_tables import ChainRow
 from storage.catalog.ordering import (
+    FIRST,
     case_behind,
     case_id_of,
     case_key,
@@ -288,6 +289,29 @@ class SqlDossierReader:
         found = self._queries.all(_CASES_KNOWN, case_of, values)
         return page(found, limit, lambda each: str(each.case_id))
 
+    def assignment(self, officer: PersonCode, case_id: CaseId) -> Assigned | None:
+        """See `DossierReader.assignment`."""
+        query = select(ASSIGNMENT).where(
+            ASSIGNMENT.c.officer == person_key(officer),
+            ASSIGNMENT.c.case_key == case_key(case_id),
+        )
+        return next(iter(self._queries.all(query, _assigned)), None)
+
+    def assignments(self, *, after: str | None = None, limit: int = 100) -> Page[Assigned]:
+        """See `DossierReader.assignments`."""
+        officer, case = _assignment_behind(after)
+        query = select(ASSIGNMENT).where(
+            tuple_(ASSIGNMENT.c.officer, ASSIGNMENT.c.case_key) > tuple_(officer, case)
+        )
+        query = query.order_by(ASSIGNMENT.c.officer, ASSIGNMENT.c.case_key).limit(limit + 1)
+        found = self._queries.all(query, _assigned)
+        return page(found, limit, lambda each: f"{each.officer}:{each.case_id}")
+
+    def granted(self, grant: DossierId) -> Sequence[GrantedRow]:
+        """See `DossierReader.granted`."""
+        query = select(GRANT_ITEM).where(GRANT_ITEM.c.subject_key == dossier_key(grant))
+        return self._queries.all(query, _granted_row)
+
     def access(self, access: DossierId) -> Access:
         """See `DossierReader.access`."""
         query = select(ACCESS).where(ACCESS.c.subject_key == dossier_key(access))
@@ -345,6 +369,33 @@ def tag_name(kind: DossierKind, name: str) -> str:
 def _to_whom(officer: PersonCode, authority: AuthorityId, now: datetime) -> Columns:
     """The values of `_OPEN_TO`."""
     return {"grantee": authority.value, "officer": person_key(officer), "now": now}
+
+
+def _assignment_behind(cursor: str | None) -> tuple[str, str]:
+    if cursor is None:
+        return FIRST, FIRST
+    officer, _, case_id = cursor.partition(":")
+    return person_key(PersonCode.parse(officer)), case_key(CaseId.parse(case_id))
+
+
+def _assigned(row: Found) -> Assigned:
+    return Assigned(
+        person_code_of(row.officer),
+        case_id_of(row.case_key),
+        row.until,
+        dossier_of(row.subject_key),
+    )
+
+
+def _granted_row(row: Found) -> GrantedRow:
+    officer = None if row.officer == ALL_OFFICERS else person_code_of(row.officer)
+    return GrantedRow(
+        version=GrantedVersion(ern_of(row.ern_key), row.version, officer),
+        grantee=AuthorityId(row.grantee),
+        is_open=bool(row.is_open),
+        valid_from=row.valid_from,
+        valid_until=row.valid_until,
+    )
 
 
 def _dossier(row: Found) -> Dossier:

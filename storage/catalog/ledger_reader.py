@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, select
 
 from evidence_store.custody.transfer import Offer, TransferId
 from evidence_store.errors import MalformedError
-from evidence_store.identifiers import AuthorityId, KeyId, Subject
+from evidence_store.identifiers import AuthorityId, KeyId, Subject, parse_subject
 from evidence_store.ledger.event import EVENT_LEAF, Link, SignedEvent
 from evidence_store.ledger_port import Authority, Control, Head, Leaf, Recorded
 from evidence_store.page import Page
@@ -19,7 +19,7 @@ from storage.catalog.ledger_tables import (
     LeafRow,
     TransferRow,
 )
-from storage.catalog.ordering import subject_key, subject_of, transfer_behind, transfer_key
+from storage.catalog.ordering import FIRST, subject_key, subject_of, transfer_behind, transfer_key
 from storage.catalog.queries import Queries, page, parts
 from storage.catalog.spelling import Found
 from storage.catalog.tables import table_of
@@ -72,6 +72,13 @@ class SqlLedgerReader:
             query = select(CHAIN).where(CHAIN.c.subject_key.in_(part))
             found.update(self._queries.all(query, _link))
         return found
+
+    def subjects(self, *, after: str | None = None, limit: int = 100) -> Page[Subject]:
+        """See `LedgerReader.subjects`."""
+        behind = FIRST if after is None else subject_key(parse_subject(after))
+        query = select(EVENT.c.subject_key).where(EVENT.c.seq == 1, EVENT.c.subject_key > behind)
+        query = query.order_by(EVENT.c.subject_key).limit(limit + 1)
+        return page(self._queries.all(query, lambda row: subject_of(row.subject_key)), limit, str)
 
     def events(self, subject: Subject) -> Sequence[Recorded]:
         """See `LedgerReader.events`."""
