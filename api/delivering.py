@@ -10,7 +10,7 @@ import io
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,6 +36,7 @@ from evidence_store.ledger.policy import Policy
 from evidence_store.package.bag import BagReader
 from evidence_store.package.findings import Outcome, Report
 from evidence_store.package.verification import verify_package
+from evidence_store.rewrap import Wrapped
 from ingest.timestamping import verify_stamp
 
 if TYPE_CHECKING:
@@ -262,6 +263,35 @@ def pieces_of(instance: Instance, delivery: Delivery) -> Iterator[bytes]:
     with Opened(folder, delivery.id, start, file_key, delivery.size_bytes) as raw:
         while piece := raw.read(PIECE_BYTES):
             yield piece
+
+
+class KeptDeliveries:
+    """Implements `evidence_store.rewrap.Kept`: the deliveries that are kept, each a whole age file."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._doors, self._folder = instance.doors, instance.deliveries
+
+    @property
+    def what(self) -> str:
+        """See `Kept.what`."""
+        return "delivery"
+
+    def wrapped(self, *, after: str | None = None, limit: int = 100) -> Sequence[Wrapped]:
+        """See `Kept.wrapped`. One whose file is gone has no header."""
+        rows = self._doors.deliveries(after=after, limit=limit).entries
+        return [Wrapped(each.id, self._header(each.id)) for each in rows]
+
+    def rewrap(self, changes: Sequence[tuple[Wrapped, bytes]]) -> None:
+        """See `Kept.rewrap`."""
+        for before, header in changes:
+            self._folder.replace_head(before.name, EPOCH, before.header, header)
+
+    def _header(self, delivery_id: str) -> bytes:
+        try:
+            head = b"".join(self._folder.read(delivery_id, EPOCH, 0, HEADER_BYTES_MAX))
+            return head[: split(head)]
+        except (NotFoundError, MalformedError):
+            return b""
 
 
 def delivery_row(found: Delivery) -> dict[str, Any]:

@@ -82,7 +82,17 @@ def subscribe(instance: Instance, desk: Desk, url: str, events: Sequence[str]) -
     )
     if not instance.work.add_webhook(webhook, most=WEBHOOKS_MAX):
         raise RateError(f"webhook: expected at most {WEBHOOKS_MAX} of an authority")
-    return Subscribed(webhook, SECRET_PREFIX + base64.b64encode(secret).decode())
+    return Subscribed(webhook, _spelled(secret))
+
+
+def secret_of(instance: Instance, webhook: Webhook) -> str:
+    """A subscription's secret, as its receiver was told it. It is for signing, and shown to nobody.
+
+    Raises:
+        KeyUnavailableError: if the key file cannot be read, or none of its keys opens it.
+        FixityError: if it was altered.
+    """
+    return _spelled(_unsealed(instance, webhook))
 
 
 def subscriptions(instance: Instance, desk: Desk) -> Sequence[Webhook]:
@@ -140,7 +150,7 @@ def _to_one(
         for each in outgoing:
             instance.work.delivered(each.id)
         return 0
-    signer = Signer(_unsealed(instance, webhook))
+    signer = Signer(secret_of(instance, webhook))
     for number, each in enumerate(outgoing):
         reason = _refusal(webhook, signer, each, resolve, private=private)
         if reason is not None:
@@ -183,6 +193,10 @@ def _put_off(instance: Instance, webhook: Webhook, outgoing: Outgoing, reason: s
         instance.work.disable_webhook(webhook.id, now, why)
         return
     instance.work.postpone(outgoing.id, attempts, due_at)
+
+
+def _spelled(secret: bytes) -> str:
+    return SECRET_PREFIX + base64.b64encode(secret).decode()
 
 
 def _sealed(instance: Instance, secret: bytes) -> tuple[bytes, bytes]:

@@ -6,7 +6,7 @@ of a second each.
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +29,7 @@ from evidence_store.journal import HeaderStore, read_headers, read_journal
 from evidence_store.ledger_port import TileStore
 from evidence_store.moment import Moment
 from evidence_store.ports import Clock, ObjectStore, Randomness
+from evidence_store.rewrap import Kept
 from evidence_store.vault import Vault
 from ingest.extraction.supervisor import Extractor, Limits
 from storage.keys.keyfile import KeyFile
@@ -133,6 +134,13 @@ class Instance:
         from storage.catalog.doors import SqlDoorStore
 
         return SqlDoorStore(self.catalog.engine)
+
+    @property
+    def wrapped_rows(self) -> Sequence[Kept]:
+        """The rows whose secrets are sealed to the keyring, beside the objects."""
+        from storage.catalog.wrapped import wrapped_rows
+
+        return wrapped_rows(self.catalog.engine)
 
     @property
     def work(self) -> WorkStore:

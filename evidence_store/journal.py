@@ -112,6 +112,18 @@ def refresh_headers(catalog: Catalog, headers: HeaderStore) -> int:
     return changed
 
 
+def older_headers(headers: HeaderStore, recipient: str) -> int:
+    """How many batches hold a header that is wrapped to another key than this one.
+
+    Raises:
+        MalformedError: if a batch of headers is none.
+    """
+    return sum(
+        any(each.recipient != recipient for each in decoded(headers.read(start, end)))
+        for start, end in headers.batches()
+    )
+
+
 def journals(headers: HeaderStore) -> Iterator[SealedObject]:
     """The journals themselves, as stored objects.
 

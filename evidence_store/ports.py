@@ -205,6 +205,13 @@ class Keyring(Protocol):
         """An age v1 header that holds this file key, wrapped to every current recipient."""
         ...
 
+    def is_current(self, header: bytes) -> bool:
+        """Whether the key that new file keys are wrapped to opens this header.
+
+        False also for what is no header, or was altered.
+        """
+        ...
+
     def unwrap(self, header: bytes) -> bytes:
         """The 16-byte file key in an age v1 header.
 

@@ -8,7 +8,7 @@ from evidence_store.age.header import open_header, seal_header
 from evidence_store.age.stream import CHUNK_BYTES
 from evidence_store.age.x25519 import X25519Identity
 from evidence_store.digest import Fingerprint
-from evidence_store.errors import KeyUnavailableError
+from evidence_store.errors import EvidenceError, KeyUnavailableError
 from evidence_store.vault import Sealing, Vault
 
 
@@ -40,6 +40,13 @@ class TestKeyring:
 
     def wrap(self, file_key: bytes) -> bytes:
         return seal_header(file_key, [self.identities[0].recipient], self.chance)
+
+    def is_current(self, header: bytes) -> bool:
+        try:
+            open_header(header, self.identities[:1])
+        except EvidenceError:
+            return False
+        return True
 
     def unwrap(self, header: bytes) -> bytes:
         if not self.identities:

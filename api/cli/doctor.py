@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from api import cooperation, fixity, wiring
+from api import cooperation, fixity, rewrapping, wiring
 from api.cli.context import shared
 from api.cli.exits import Exit, exit_of, worst
 from api.cli.output import Json
@@ -94,12 +94,10 @@ def _catalog(instance: Instance) -> Finding:
 
 def _keys(instance: Instance) -> Finding:
     instance.keyring.check()
-    with instance.catalog.read() as reader:
-        old = [each for each in reader.recipients() if each != instance.keyring.recipient]
-    if old:
-        return Finding(
-            WARNING, f"objects are wrapped to {len(old)} older keys", "evidence keys rewrap"
-        )
+    older = rewrapping.still_older(instance)
+    if older:
+        words = f"wrapped to older keys: {rewrapping.told(older)}"
+        return Finding(WARNING, words, "evidence keys rewrap")
     return Finding(OK, instance.keyring.recipient)
 
 

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from api import settings, wiring
+from api import rewrapping, settings, wiring
 from api.cli.context import Shared, ask_passphrase, new_passphrase, shared
 from api.cli.exits import Exit
 from api.cli.output import Json
 from api.wiring import KeyFile, Passphrase
-from evidence_store.journal import refresh_headers
-from evidence_store.rewrap import rewrap_all
+from evidence_store.errors import SettingsError
+from evidence_store.rewrap import OBJECT
 
 commands = typer.Typer(no_args_is_help=True, help="The keys that content is sealed to.")
 
@@ -65,16 +65,22 @@ def backup(
 
 @commands.command("check")
 def check(context: typer.Context) -> None:
-    """Check that the key file is private, and that its keys open what is sealed to them."""
+    """Check that the key file is private, that its keys open, and what is wrapped to older ones."""
     here = shared(context)
     keys = _keys(here, ask_passphrase)
     keys.check()
-    here.output.record({"recipient": keys.recipient, "usable": True}, "the keys are usable")
+    older = _still_older(here)
+    row: dict[str, Json] = {"recipient": keys.recipient, "usable": True, "older": {**older}}
+    here.output.record(row, "the keys are usable")
+    if older:
+        here.output.note(
+            f"wrapped to older keys: {rewrapping.told(older)}; run: evidence keys rewrap"
+        )
 
 
 @commands.command("rotate")
 def rotate(context: typer.Context) -> Exit:
-    """Make a new key, and wrap every object's own key to it. No content is touched.
+    """Make a new key, and wrap to it what is sealed. No content is touched.
 
     The old keys stay in the file: backups of the catalog need them.
     """
@@ -102,17 +108,30 @@ def _keys(here: Shared, passphrase: Passphrase | None) -> KeyFile:
 def _rewrap(here: Shared) -> Exit:
     instance = here.instance()
     current = instance.keyring.recipient
-    with instance.catalog.read() as reader:
-        old = [each for each in reader.recipients() if each != current]
-    done = failed = 0
-    for recipient in old:
-        for each in rewrap_all(instance.catalog, instance.keyring, recipient):
-            if each.error is None:
-                done += 1
-            else:
-                failed += 1
-                here.output.note(f"object {each.name}: {each.error.code}: {each.error}")
-    refresh_headers(instance.catalog, instance.headers)
-    summary: dict[str, Json] = {"recipient": current, "rewrapped": done, "failed": failed}
-    here.output.record(summary, f"{done} objects are wrapped to {current}, {failed} could not be")
+    objects = others = failed = 0
+    for each in rewrapping.rewrap(instance):
+        if each.error is not None:
+            failed += 1
+            here.output.note(f"{each.what} {each.name}: {each.error.code}: {each.error}")
+        elif each.what == OBJECT:
+            objects += 1
+        else:
+            others += 1
+    summary: dict[str, Json] = {
+        "recipient": current,
+        "rewrapped": objects,
+        "others": others,
+        "failed": failed,
+    }
+    words = f"{objects} objects and {others} others are wrapped to {current}, {failed} could not be"
+    here.output.record(summary, words)
     return Exit.INTEGRITY if failed else Exit.DONE
+
+
+def _still_older(here: Shared) -> dict[str, int]:
+    """What is wrapped to older keys; nothing where there is a key file and no instance yet."""
+    try:
+        instance = here.instance()
+    except SettingsError:
+        return {}
+    return rewrapping.still_older(instance, thorough=True)

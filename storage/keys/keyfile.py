@@ -80,6 +80,15 @@ class KeyFile:
         recipients = dict.fromkeys((self._loaded().current.recipient, *self._more_recipients))
         return seal_header(file_key, tuple(recipients), self._random)
 
+    def is_current(self, header: bytes) -> bool:
+        """See `Keyring.is_current`."""
+        current = self._loaded().current
+        try:
+            open_header(header, [current])
+        except (KeyUnavailableError, MalformedError, FixityError):
+            return False
+        return True
+
     def unwrap(self, header: bytes) -> bytes:
         """See `Keyring.unwrap`."""
         return open_header(header, self._loaded().all)

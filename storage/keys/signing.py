@@ -7,6 +7,7 @@ A key is read when it is first needed, and never leaves this process.
 """
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -26,6 +27,7 @@ from evidence_store.identifiers import KeyId
 from evidence_store.ledger.note import KeyType, VerifierKey
 from evidence_store.ledger.signing import Signer
 from evidence_store.ports import Keyring, Randomness
+from evidence_store.rewrap import Wrapped
 from storage.keys import private_file
 
 PrivateKey = Ed25519PrivateKey | MLDSA44PrivateKey
@@ -74,6 +76,27 @@ class SigningFolder:
             public = private.public_key().public_bytes_raw()
             signers.append(Signer(VerifierKey(origin, kind, public), private))
         return signers
+
+    @property
+    def what(self) -> str:
+        """See `evidence_store.rewrap.Kept.what`."""
+        return "signing key"
+
+    def wrapped(self, *, after: str | None = None, limit: int = 100) -> Sequence[Wrapped]:
+        """See `evidence_store.rewrap.Kept.wrapped`."""
+        names = sorted(path.stem for path in self._folder.glob("[!.]*.age"))
+        behind = [name for name in names if after is None or name > after]
+        found = [(name, private_file.read(self._path(name))) for name in behind[:limit]]
+        return [Wrapped(name, _header(content)) for name, content in found]
+
+    def rewrap(self, changes: Sequence[tuple[Wrapped, bytes]]) -> None:
+        """See `evidence_store.rewrap.Kept.rewrap`."""
+        for before, header in changes:
+            path = self._path(before.name)
+            with private_file.locked(path):
+                content = private_file.read(path)
+                if content.startswith(before.header):
+                    private_file.replace(path, header + content[len(before.header) :])
 
     def _ensure(self, name: str, kind: KeyType) -> None:
         path = self._path(name)
@@ -126,6 +149,14 @@ class SigningFolder:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.age"
+
+
+def _header(content: bytes) -> bytes:
+    """What the file begins with; all of it where that is no header."""
+    try:
+        return content[: split(content)]
+    except MalformedError:
+        return content
 
 
 def _file(kid: KeyId) -> str:

@@ -5,11 +5,14 @@ place, never appended, and durable before the record is told.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from evidence_store.errors import NoSpaceError, NotFoundError, StoreUnavailableError
+from storage.keys import private_file
 
 PIECE_BYTES = 1024 * 1024
 FULL = frozenset({28, 122})  # ENOSPC, EDQUOT
@@ -70,6 +73,42 @@ class UploadFolder:
                     yield piece
         except OSError as error:
             raise _failed(error) from error
+
+    def replace_head(self, upload_id: str, epoch: int, before: bytes, head: bytes) -> bool:
+        """Put `head` in the place of what the file begins with; False if it begins with something else.
+
+        For a file that nobody writes to any more. After a crash at any line it is the old or the
+        new one, whole; when this returns, the new one survives a power failure.
+
+        Raises:
+            NotFoundError: if there is no such file.
+            NoSpaceError, StoreUnavailableError: it is as it was.
+            UnavailableError: if another process is changing one.
+        """
+        path = self._path(upload_id, epoch)
+        fresh = path.with_name(f".{path.name}.new")
+        with private_file.locked(path):  # so what a crash left there is nobody's
+            try:
+                fresh.unlink(missing_ok=True)
+                with path.open("rb") as old:
+                    if old.read(len(before)) != before:
+                        return False
+                    self._write_fresh(fresh, head, old)
+                fresh.replace(path)
+                self._flush_folder()
+            except OSError as error:
+                with suppress(OSError):
+                    fresh.unlink(missing_ok=True)
+                raise _failed(error) from error
+        return True
+
+    def _write_fresh(self, fresh: Path, head: bytes, rest: BinaryIO) -> None:
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(head)
+            shutil.copyfileobj(rest, file, PIECE_BYTES)
+            file.flush()
+            os.fsync(fd)
 
     def remove(self, upload_id: str) -> None:
         """Let go of an upload's files; of none, if they are gone already."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import Connection, create_engine, text
@@ -17,7 +17,14 @@ from evidence_store.accessing import (
 )
 from evidence_store.audit import audit
 from evidence_store.canonical import Json
-from evidence_store.cooperation.registry import AuthorityRole, OfficerRole, Validity
+from evidence_store.cooperation.registry import (
+    AssignmentEntry,
+    AuthorityRole,
+    OfficerEntry,
+    OfficerRole,
+    Validity,
+)
+from evidence_store.dossiers import Chains
 from evidence_store.errors import (
     DeniedError,
     EvidenceError,
@@ -69,7 +76,7 @@ from tests.cooperation import (
     World,
     authority,
 )
-from tests.ledgers import Ledger
+from tests.ledgers import START, Ledger
 
 MEBIBYTE = 1024 * 1024
 
@@ -263,6 +270,43 @@ def test_need_to_know_ends(world: World[Ledger]) -> None:
     opened(world, "prosecutor", ern)
     world.go_on(days=200)
     assert refused(world, "prosecutor", ern) == "no-need-to-know"
+
+
+def test_an_officer_knows_the_cases_that_are_assigned_page_by_page(world: World[Ledger]) -> None:
+    first, officer = world.case, world.people["prosecutor"]
+    with world.catalog.write() as writer:
+        others = [writer.open_case(name, None, START).case_id for name in ("B", "C", "D")]
+    for each in reversed(others[1:]):
+        world.enter(AssignmentEntry(officer, each, Moment.parse("2026-06-01Z")))
+    now = world.desk("prosecutor").now
+    with world.catalog.read() as reader:
+        page = reader.dossiers.cases_known(officer, now, limit=2)
+        assert [each.case_id for each in page.entries] == [first, others[1]]
+        assert page.entries == [reader.case(each.case_id) for each in page.entries]
+        rest = reader.dossiers.cases_known(officer, now, after=page.after, limit=2)
+        assert ([each.case_id for each in rest.entries], rest.after) == ([others[2]], None)
+        later = reader.dossiers.cases_known(officer, now + timedelta(days=200))
+        assert [each.case_id for each in later.entries] == [first]
+        assert reader.dossiers.cases_known(world.people["b-central"], now).entries == []
+        with pytest.raises(MalformedError):
+            reader.dossiers.cases_known(officer, now, after="SI-2026-000001")
+
+
+def test_a_change_whose_chain_was_taken_away_does_not_let_an_earlier_one_count_again(
+    world: World[Ledger],
+) -> None:
+    """An officer was let go of; whoever owns the database takes away the end of that chain."""
+    world.item()
+    ended = Validity(Moment.parse("2020Z"), Moment.parse("2025Z"))
+    officer = world.people["prosecutor"]
+    change = world.enter(
+        OfficerEntry(officer, "prosecutor", world.home, {OfficerRole.PROSECUTOR: ended})
+    )
+    key = f"SI-REG-{change.serial:012d}"
+    with as_its_owner(world) as connection:
+        connection.execute(text(f"DELETE FROM chain WHERE subject_key = '{key}'"))
+    with world.catalog.read() as reader, pytest.raises(NotFoundError):
+        Registry(reader, Chains()).officer(officer)
 
 
 def test_an_officer_whose_roles_have_ended_sees_nothing(world: World[Ledger]) -> None:
