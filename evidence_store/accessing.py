@@ -122,7 +122,7 @@ def ask(desk: Desk, policy: Policy, question: Question) -> Opening:
         DeniedError: if the officer may know of it, and a rule refuses what is asked.
         KeyUnavailableError, CatalogBusyError, NoSpaceError: nothing was recorded, nothing opens.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         considered = _consider(writer, desk, policy, question)
         access, copy_id = _record(writer, desk, policy, question, considered)
         known = considered.asked is not None and _knows_of(writer, desk, considered.asked)
@@ -239,7 +239,7 @@ def end(
     Raises:
         CatalogBusyError, NoSpaceError: it is not recorded; the access shows as not ended.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         data: dict[str, Json] = {
             "ended": ended,
             "served_bytes": served_bytes,

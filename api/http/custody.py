@@ -81,7 +81,7 @@ def custody_routes() -> APIRouter:
         a `correction_of`.
         """
         desk = caller.desk
-        with desk.catalog.write() as writer:
+        with desk.catalog.act() as writer:
             item = item_held(writer, caller, ern)
             desk.insist(writer, HANDLERS)
             insist_unchanged(caller, item.ern, if_match)

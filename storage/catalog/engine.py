@@ -8,11 +8,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    RootTransaction,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from evidence_store.errors import NoSpaceError, SettingsError
 from storage.catalog.faults import translated
+from storage.catalog.prepared import driven
 
 WRITER_LOCK = 0x45_56_49_44  # "EVID": the advisory lock of whoever writes to this catalog
 _SQLITE_PRAGMAS = (
@@ -106,7 +116,7 @@ def _sqlite(file: Path, busy_seconds: float) -> Engine:
     def begun(connection: Connection) -> None:
         # A transaction that reads first and then writes could not wait for another writer.
         writing = connection.get_execution_options().get("writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        driven(connection, "BEGIN IMMEDIATE" if writing else "BEGIN")
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)
@@ -149,12 +159,31 @@ def writing(engine: Engine) -> Iterator[Connection]:
         CatalogBusyError: if another writer holds it longer than the configured wait.
         NoSpaceError: if the disk is full.
     """
-    with (
-        translated(),
-        engine.connect().execution_options(writing=True) as connection,
-        connection.begin(),
-    ):
-        if engine.dialect.name == "postgresql":
+    with translated(), for_writing(engine) as connection, begun_writing(connection):
+        yield connection
+
+
+def for_writing(engine: Engine) -> Connection:
+    """A connection for `begun_writing`.
+
+    Raises:
+        SQLAlchemyError: see `translated`.
+    """
+    return engine.connect().execution_options(writing=True)
+
+
+def begun_writing(connection: Connection) -> RootTransaction:
+    """Begin a transaction that nobody else writes beside; the connection is closed if that fails.
+
+    Raises:
+        SQLAlchemyError: see `translated`.
+    """
+    try:
+        transaction = connection.begin()
+        if connection.dialect.name == "postgresql":
             lock = text("SELECT pg_advisory_xact_lock(:lock)")
             connection.execute(lock, {"lock": WRITER_LOCK})
-        yield connection
+    except BaseException:
+        connection.close()
+        raise
+    return transaction

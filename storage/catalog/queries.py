@@ -1,7 +1,6 @@
 """Asking a database within one transaction: rows in, values out, and its errors as ours."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, Executable, Select, Table, insert, select, up
 from evidence_store.errors import EvidenceError, NotFoundError
 from evidence_store.page import Page
 from storage.catalog.faults import translated
+from storage.catalog.prepared import Prepared
 from storage.catalog.spelling import Columns, Found, read_back
 from storage.catalog.tables import SerialRow, table_of
 
@@ -27,28 +27,49 @@ class Queries:
         """The database's first refusal. PostgreSQL keeps nothing of a transaction that had one."""
 
     def all(
-        self, query: Select[Any], value_of: Callable[[Found], T], values: Columns | None = None
+        self,
+        query: Select[Any] | Prepared,
+        value_of: Callable[[Found], T],
+        values: Columns | None = None,
     ) -> list[T]:
         """What the rows spell, in the query's order; with `values` for its parameters."""
-        with self._answered():
-            rows = self._connection.execute(query, values).all()
+        rows: Iterable[Found]
+        try:
+            if isinstance(query, Prepared):
+                rows = query.rows(self._connection, values or {})
+            else:
+                rows = self._connection.execute(query, values).all()
+        except Exception as error:
+            raise self._refused(error) from None
         return read_back(value_of, rows)
 
-    def one(self, query: Select[Any], value_of: Callable[[Found], T], missing: str) -> T:
+    def one(
+        self,
+        query: Select[Any] | Prepared,
+        value_of: Callable[[Found], T],
+        missing: str,
+        values: Columns | None = None,
+    ) -> T:
         """What the only row spells.
 
         Raises:
             NotFoundError: if there is none.
         """
-        values = self.all(query, value_of)
-        if not values:
+        found = self.all(query, value_of, values)
+        if not found:
             raise NotFoundError(missing)
-        return values[0]
+        return found[0]
 
-    def run(self, statement: Executable, rows: Sequence[Columns] | None = None) -> int:
+    def run(
+        self, statement: Executable | Prepared, rows: Sequence[Columns] | None = None
+    ) -> int:
         """How many rows the statement changed."""
-        with self._answered():
+        try:
+            if isinstance(statement, Prepared):
+                return statement.run(self._connection, rows or [{}])
             return self._connection.execute(statement, rows).rowcount
+        except Exception as error:
+            raise self._refused(error) from None
 
     def insert(self, table: Table, rows: Sequence[Columns]) -> None:
         """Enter rows; none is nothing."""
@@ -64,15 +85,14 @@ class Queries:
         self.insert(SERIAL, [{"series": series, "next": 1 + count}])
         return 1
 
-    @contextmanager
-    def _answered(self) -> Iterator[None]:
-        """Here and not around the transaction, so that a caller meets our errors within it too."""
+    def _refused(self, error: Exception) -> Exception:
+        """The error as ours: here, and not around the transaction, so that it is met within too."""
         try:
             with translated():
-                yield
-        except EvidenceError as error:
-            self.refusal = self.refusal or error
-            raise
+                raise error
+        except EvidenceError as refusal:
+            self.refusal = self.refusal or refusal
+            return refusal
 
 
 def parts(values: Iterable[T], most: int = VALUES_MAX) -> Iterator[list[T]]:

@@ -7,7 +7,7 @@ fails when a way to read is added here that it does not know.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, select, tuple_
+from sqlalchemy import Column, bindparam, select, tuple_
 
 from evidence_store.digest import Algorithm, Digest
 from evidence_store.errors import MalformedError
@@ -18,6 +18,7 @@ from storage.catalog import ordering, spelling
 from storage.catalog.dossier_reader import SqlDossierReader
 from storage.catalog.fixity import SqlFixityReader
 from storage.catalog.ledger_reader import SqlLedgerReader
+from storage.catalog.prepared import Prepared
 from storage.catalog.queries import Queries, page, parts
 from storage.catalog.spelling import Found, read_back
 from storage.catalog.tables import (
@@ -40,6 +41,8 @@ OBJECT = table_of(SealedObjectRow)
 VERSION = table_of(VersionRow)
 _VERSION_WITHOUT_CLAIMS = [column for column in VERSION.c if column.name != "claims"]
 _VERSION_ORDER = (VERSION.c.ern_key, VERSION.c.number)
+_ITEM = Prepared(select(ITEM).where(ITEM.c.ern_key == bindparam("of_key")))
+_INSTALLATION = Prepared(select(INSTALLATION).where(INSTALLATION.c.id == 1))
 
 
 class SqlCatalogReader(Queries):
@@ -93,8 +96,8 @@ class SqlCatalogReader(Queries):
 
     def item(self, ern: Ern) -> Item:
         """See `CatalogReader.item`."""
-        query = select(ITEM).where(ITEM.c.ern_key == ordering.ern_key(ern))
-        return self.one(query, spelling.item_of, f"there is no item {ern}")
+        missing = f"there is no item {ern}"
+        return self.one(_ITEM, spelling.item_of, missing, {"of_key": ordering.ern_key(ern)})
 
     def items_named(self, erns: Sequence[Ern]) -> Sequence[Item]:
         """See `CatalogReader.items_named`."""
@@ -213,9 +216,8 @@ class SqlCatalogReader(Queries):
         return next(iter(self.all(query, spelling.item_of)), None)
 
     def _installation(self) -> Found:
-        query = select(INSTALLATION).where(INSTALLATION.c.id == 1)
         missing = "catalog: it belongs to no State; `evidence init` was cut short"
-        return self.one(query, lambda row: row, missing)
+        return self.one(_INSTALLATION, lambda row: row, missing)
 
     def _in(
         self, column: Column[Any], values: Iterable[object], *order: Column[Any]
