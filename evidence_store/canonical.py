@@ -66,16 +66,20 @@ def _check(value: object, depth: int) -> None:
             for each in value:
                 _check(each, depth - 1)
         case dict():
-            for name, each in value.items():
-                if not (isinstance(name, str) and name.isascii()):
-                    raise MalformedError("canonical JSON: expected names in ASCII")
-                if not isinstance(each, _PLAIN):  # as most are
-                    _check(each, depth - 1)
+            _check_members(value, depth - 1)
         case _:
             raise MalformedError(
                 f"canonical JSON: expected text, whole numbers, lists and objects, found "
                 f"{type(value).__name__}"
             )
+
+
+def _check_members(value: dict[object, object], depth: int) -> None:
+    for name, each in value.items():
+        if not (isinstance(name, str) and name.isascii()):
+            raise MalformedError("canonical JSON: expected names in ASCII")
+        if not isinstance(each, _PLAIN):  # as most are
+            _check(each, depth)
 
 
 def _unambiguous(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -159,8 +159,10 @@ def writing(engine: Engine) -> Iterator[Connection]:
         CatalogBusyError: if another writer holds it longer than the configured wait.
         NoSpaceError: if the disk is full.
     """
-    with translated(), for_writing(engine) as connection, begun_writing(connection):
-        yield connection
+    with translated(), for_writing(engine) as connection:
+        transaction = begun_writing(connection)
+        yield connection  # closing the connection undoes what was not committed
+        commit(transaction)
 
 
 def for_writing(engine: Engine) -> Connection:
@@ -187,3 +189,17 @@ def begun_writing(connection: Connection) -> RootTransaction:
         connection.close()
         raise
     return transaction
+
+
+def commit(transaction: RootTransaction) -> None:
+    """Make a transaction durable. A connection whose commit fails is never used again.
+
+    Raises:
+        SQLAlchemyError: see `translated`.
+    """
+    try:
+        transaction.commit()
+    except BaseException:
+        # The pool would hand it out within the transaction still, holding the writer's lock.
+        transaction.connection.invalidate()
+        raise

@@ -15,12 +15,14 @@ from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.exc import SQLAlchemyError
 
 from evidence_store.errors import CatalogBusyError, EvidenceError
-from storage.catalog.engine import begun_writing, for_writing
+from storage.catalog.engine import begun_writing, commit, for_writing
 from storage.catalog.faults import translated
 from storage.catalog.prepared import driven
 
 ACTS_MAX = 64
-OPEN_SECONDS_MAX = 0.02  # nobody enters a transaction that is older: its first act waits long enough
+OPEN_SECONDS_MAX = (
+    0.02  # nobody enters a transaction that is older: its first act waits long enough
+)
 
 
 class GroupCommit:
@@ -145,6 +147,7 @@ class GroupCommit:
             driven(group.connection, "RELEASE SAVEPOINT act")
         except SQLAlchemyError:
             # Of its own accord SQLite undoes all on a full disk, PostgreSQL when a line is cut.
+            group.connection.invalidate()
             self._end(group, CatalogBusyError("catalog: the transaction was lost; try again"))
 
     def _commit(self, group: "_Group") -> None:
@@ -153,7 +156,7 @@ class GroupCommit:
         )
         try:
             with translated():
-                group.transaction.commit()
+                commit(group.transaction)
             failure = None
         except EvidenceError as error:
             failure = error

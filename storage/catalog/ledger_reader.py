@@ -52,7 +52,10 @@ _OFFER = Prepared(select(TRANSFER).where(TRANSFER.c.transfer_key == bindparam("o
 _AUTHORITY = Prepared(select(AUTHORITY).where(AUTHORITY.c.id == bindparam("of_id")))
 _LAST_PLACE = Prepared(select(LEAF.c.place).order_by(LEAF.c.place.desc()).limit(1))
 _LAST_SEALED = Prepared(
-    select(HEAD).where(HEAD.c.sealed.is_not(None)).order_by(HEAD.c.size.desc()).limit(1)
+    select(HEAD)
+    .where(HEAD.c.sealed.is_not(None), HEAD.c.size >= 0)
+    .order_by(HEAD.c.size.desc())
+    .limit(1)
 )
 
 

@@ -35,7 +35,7 @@ class Prepared:
         try:
             cursor.execute(spelled.text, spelled.parameters(values))
             found = cursor.fetchall()
-        except Exception as error:
+        except connection.dialect.loaded_dbapi.Error as error:
             raise _as_sqlalchemy_does(connection, error) from None
         finally:
             cursor.close()
@@ -55,7 +55,7 @@ class Prepared:
             else:
                 cursor.executemany(spelled.text, [spelled.parameters(each) for each in rows])
             changed: int = cursor.rowcount
-        except Exception as error:
+        except connection.dialect.loaded_dbapi.Error as error:
             raise _as_sqlalchemy_does(connection, error) from None
         finally:
             cursor.close()
@@ -82,7 +82,7 @@ def driven(connection: Connection, text: str) -> None:
     cursor = connection.connection.cursor()
     try:
         cursor.execute(text)
-    except Exception as error:
+    except connection.dialect.loaded_dbapi.Error as error:
         raise _as_sqlalchemy_does(connection, error) from None
     finally:
         cursor.close()
@@ -131,7 +131,8 @@ def _row_of(
     if not isinstance(statement, Select):
         return tuple
     columns = list(statement.selected_columns)
-    made = namedtuple("Row", [str(column.key) for column in columns])._make  # type: ignore[misc] # noqa: PYI024 - of the columns
+    named: Any = namedtuple("Row", [str(each.key) for each in columns])  # type: ignore[misc] # noqa: PYI024 - by the columns
+    made: Callable[[Iterable[Any]], Any] = named._make
     processors = [
         column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
     ]
@@ -154,6 +155,4 @@ def _cursor(connection: Connection) -> Any:  # noqa: ANN401 - a driver's cursor
 
 
 def _as_sqlalchemy_does(connection: Connection, error: Exception) -> BaseException:
-    """The driver's error as SQLAlchemy raises it; any other as it is."""
-    drivers: Any = connection.dialect.dbapi
-    return DBAPIError.instance("", None, error, drivers.Error)
+    return DBAPIError.instance("", None, error, connection.dialect.loaded_dbapi.Error)

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable, Select, Table, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from evidence_store.errors import EvidenceError, NotFoundError
 from evidence_store.page import Page
@@ -39,7 +40,7 @@ class Queries:
                 rows = query.rows(self._connection, values or {})
             else:
                 rows = self._connection.execute(query, values).all()
-        except Exception as error:
+        except (SQLAlchemyError, EvidenceError) as error:
             raise self._refused(error) from None
         return read_back(value_of, rows)
 
@@ -60,15 +61,13 @@ class Queries:
             raise NotFoundError(missing)
         return found[0]
 
-    def run(
-        self, statement: Executable | Prepared, rows: Sequence[Columns] | None = None
-    ) -> int:
+    def run(self, statement: Executable | Prepared, rows: Sequence[Columns] | None = None) -> int:
         """How many rows the statement changed."""
         try:
             if isinstance(statement, Prepared):
                 return statement.run(self._connection, rows or [{}])
             return self._connection.execute(statement, rows).rowcount
-        except Exception as error:
+        except (SQLAlchemyError, EvidenceError) as error:
             raise self._refused(error) from None
 
     def insert(self, table: Table, rows: Sequence[Columns]) -> None:
