@@ -91,8 +91,9 @@ def custody_routes() -> APIRouter:
                 item.ern,
                 ByHand(person=str(desk.officer), **dict(body)),
             )
+            seq = writer.ledger.links([item.ern])[item.ern].seq
         waits = ledger.settle(caller.instance)
-        receipt = receipt_fields(ledger.receipts(caller.instance, item.ern)[-1])
+        receipt = receipt_fields(ledger.receipt(caller.instance, item.ern, seq))
         receipt |= {} if waits is None else {"waits_for": waits}
         return {"ern": str(item.ern), **custody_fields(now), "receipt": receipt}
 

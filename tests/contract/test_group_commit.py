@@ -9,12 +9,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sized
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from copy import copy
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -35,6 +33,7 @@ from storage.catalog.prepared import driven
 from storage.ledger.files import TileFolder
 from tests.catalogs import NOW, SI
 from tests.ledgers import ORIGIN, Ledger, Ticking
+from tests.queues import queue
 from tests.signing import HeldKeys
 
 ROOT = Path(__file__).parents[2]
@@ -105,50 +104,6 @@ def commits(engine: Engine) -> Iterator[list[Connection]]:
     seen: list[Connection] = []
     with listening(engine, seen.append):
         yield seen
-
-
-@dataclass
-class Queue:
-    """Officers who wait behind one who holds the writer's turn, in the order in which they came."""
-
-    catalog: SqlCatalog
-    pool: ThreadPoolExecutor
-
-    def come(self, act: Callable[..., int], *arguments: object) -> "Future[int]":
-        """An officer comes, and waits."""
-        waiting = len(self._waiting)
-        future = self.pool.submit(act, *arguments)
-        ends = time.monotonic() + 20
-        while len(self._waiting) == waiting:
-            assert time.monotonic() < ends
-            time.sleep(0.001)
-        return future
-
-    @property
-    def _waiting(self) -> Sized:
-        return self.catalog._turns._waiting  # noqa: SLF001 - who waits is nobody's business else
-
-
-@contextmanager
-def queue(catalog: SqlCatalog) -> Iterator[Queue]:
-    """While this lasts, who comes waits; then they are let in."""
-    held, leave = threading.Event(), threading.Event()
-
-    def hold() -> int:
-        with catalog.write():
-            held.set()
-            leave.wait(60)
-        return 0
-
-    pool = ThreadPoolExecutor(OFFICERS + 4)
-    holder = pool.submit(hold)
-    assert held.wait(10)
-    try:
-        yield Queue(catalog, pool)
-    finally:
-        leave.set()
-        pool.shutdown(wait=False)
-    holder.result(60)
 
 
 # -------------------------------------------------------------------- one commit for all
@@ -397,6 +352,7 @@ from evidence_store.sequencing import Sequencer
 from storage.catalog import open_catalog
 from storage.ledger.files import TileFolder
 from tests.ledgers import ORIGIN, Ledger, Ticking
+from tests.queues import queue
 from tests.signing import HeldKeys
 
 ledger = Ledger(open_catalog(sys.argv[1], busy_seconds=30), TileFolder(Path(sys.argv[2])))
