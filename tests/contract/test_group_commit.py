@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from evidence_store.audit import audit
@@ -264,6 +264,23 @@ def test_a_commit_that_fails_fails_them_all_with_try_again_and_keeps_nothing(
     assert record(ledger, ern, "after") == 2
     assert places(ledger, ern) == ["before", "after"]
     is_sound(ledger)
+
+
+def test_a_commit_that_fails_leaves_no_lock_behind(ledger: Ledger) -> None:
+    engine = ledger.catalog.engine
+
+    def failing(_: Connection) -> None:
+        raise OperationalError("", None, OSError("the line was cut"))
+
+    with (
+        listening(engine, failing),
+        pytest.raises(CatalogBusyError),
+        writing(engine) as connection,
+    ):
+        connection.execute(text("SELECT 1"))
+    with writing(engine) as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+    assert record(ledger, ledger.item()) == 1
 
 
 def test_a_transaction_that_the_database_gave_up_fails_all_who_are_in_it(ledger: Ledger) -> None:
