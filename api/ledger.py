@@ -8,7 +8,7 @@ from pathlib import Path
 from api.cosigners import collect, largest_known
 from api.wiring import Instance, found_log
 from evidence_store.authorities import Log, acting_key
-from evidence_store.errors import LedgerAlteredError, SettingsError, UnavailableError
+from evidence_store.errors import LedgerAlteredError, NotFoundError, SettingsError, UnavailableError
 from evidence_store.identifiers import AuthorityId, Ern
 from evidence_store.journal import write_journal
 from evidence_store.ledger.note import Note
@@ -16,6 +16,7 @@ from evidence_store.ledger.policy import NONE, Policy
 from evidence_store.ledger.proof import LogProof
 from evidence_store.ledger.tiles import TileTree
 from evidence_store.ledger_port import Head, Recorded
+from evidence_store.ports import CatalogReader
 from evidence_store.recording import Recorder
 from evidence_store.sequencing import Sequencer, proof_of
 
@@ -119,9 +120,15 @@ def _collect(
 def settle(instance: Instance) -> str | None:
     """Let the log take in what waits; why that must wait, if it must. The acts are kept anyway.
 
+    It is done once for all who ask at the same time.
+
     Raises:
         LedgerAlteredError: if the log refuses to be signed.
     """
+    return instance.settling.run(lambda: _settled(instance))
+
+
+def _settled(instance: Instance) -> str | None:
     try:
         head = advance(instance)
         write_journal(instance.catalog, instance.vault, instance.headers)
@@ -139,13 +146,26 @@ def receipts(instance: Instance, ern: Ern) -> Sequence[Receipt]:
     """
     with instance.catalog.read() as reader:
         reader.item(ern)
-        return [
-            Receipt(
-                each,
-                None if each.index is None else proof_of(reader.ledger, instance.tiles, each.index),
-            )
-            for each in reader.ledger.events(ern)
-        ]
+        return [_receipt(instance, reader, each) for each in reader.ledger.events(ern)]
+
+
+def receipt(instance: Instance, ern: Ern, seq: int) -> Receipt:
+    """As `receipts`, of one event.
+
+    Raises:
+        NotFoundError: also if there is no such event.
+    """
+    with instance.catalog.read() as reader:
+        for each in reader.ledger.events(ern):
+            if each.seq == seq:
+                return _receipt(instance, reader, each)
+    raise NotFoundError(f"{ern} has no event {seq}")
+
+
+def _receipt(instance: Instance, reader: CatalogReader, event: Recorded) -> Receipt:
+    if event.index is None:
+        return Receipt(event, None)
+    return Receipt(event, proof_of(reader.ledger, instance.tiles, event.index))
 
 
 def policy(home: Path, log: Log) -> Policy:

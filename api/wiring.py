@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api import settings as configuration
 from api.settings import Settings
+from api.shared_runs import SharedRuns
 from evidence_store.accounts import AccountStore
 from evidence_store.age.x25519 import X25519Recipient
 from evidence_store.authorities import Log, found, log_of
@@ -94,6 +95,7 @@ class Instance:
     signing: SigningFolder
     tiles: TileStore
     headers: HeaderStore
+    settling: SharedRuns[str | None] = field(default_factory=SharedRuns)
 
     @property
     def vault(self) -> Vault:

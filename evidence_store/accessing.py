@@ -125,7 +125,7 @@ def ask(desk: Desk, policy: Policy, question: Question) -> Opening:
         LedgerAlteredError: if what it rests on is not as it was signed; nothing opens.
         KeyUnavailableError, CatalogBusyError, NoSpaceError: nothing was recorded, nothing opens.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         desk.chains.rely_on(writer, desk.recorder.keys.public)
         considered = _consider(writer, desk, policy, question)
         access, copy_id = _record(writer, desk, policy, question, considered)
@@ -245,7 +245,7 @@ def end(
     Raises:
         CatalogBusyError, NoSpaceError: it is not recorded; the access shows as not ended.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         data: dict[str, Json] = {
             "ended": ended,
             "served_bytes": served_bytes,

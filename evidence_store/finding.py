@@ -134,7 +134,7 @@ def enter(desk: Desk, ern: Ern, criteria: Criteria) -> DossierId:
         NotFoundError: if there is no such item of this State.
         OutOfOrderError: if the officer may not.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         insist_own_item(writer, desk, ern)
         desk.insist(writer, OWNERS)
         private: dict[str, Json] = {
@@ -162,7 +162,7 @@ def withhold(desk: Desk, ern: Ern, *, withheld: bool) -> int:
         OutOfOrderError: if the officer may not.
     """
     act = "withheld" if withheld else "reinstated"
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         insist_own_item(writer, desk, ern)
         desk.insist(writer, OWNERS)
         changed = 0
@@ -182,7 +182,7 @@ def search(desk: Desk, criteria: Criteria, purpose: Purpose) -> Answer:
         RateError: if the authority has searched too often today.
         OutOfOrderError: if the officer may not.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         desk.insist(writer, SEARCHERS)
         _insist_designated(writer, desk)
         _insist_rate(writer, desk, DossierKind.SEARCH, SEARCHES_A_DAY)
@@ -217,7 +217,7 @@ def register_statement(desk: Desk, blinding: Blinding, identity: Identity, ern: 
         KeyUnavailableError: if the blinding key cannot be read.
     """
     tokens = [blinding.token(text) for text in identity.texts]
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         insist_own_item(writer, desk, ern)
         desk.insist(writer, INTERVIEWERS)
         return new_dossier(
@@ -238,7 +238,7 @@ def look_up_person(desk: Desk, blinding: Blinding, identity: Identity, reasons: 
         RateError: if the authority has asked too often today.
         KeyUnavailableError: if the blinding key cannot be read.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         desk.insist(writer, [OfficerRole.PROTECTION])
         registry = desk.registry(writer)
         if not registry.designated(desk.authority, AuthorityRole.PROTECTION_UNIT, desk.now):

@@ -109,7 +109,7 @@ def propose_grant(
         OutOfOrderError: if the officer may not, or the terms are another's.
         NotFoundError: if the grantee or an item is not there.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         desk.insist(writer, PROPOSERS)
         dossier = writer.dossiers.next_dossier(DossierKind.GRANT)
         terms = terms_for(writer, dossier)
@@ -169,7 +169,7 @@ def offer_grant(desk: Desk, dossier: DossierId) -> Grant:
         IncompleteError: if something stands in the way; everything that does, is listed.
         OutOfOrderError, NotFoundError: as `step`.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = grant(writer, desk.chains, dossier, desk.authority)
         insist_on_another(desk.officer, [found.proposed_by], str(dossier))
         problems = review(writer, desk.chains, desk, found)
@@ -186,7 +186,7 @@ def accept_grant(desk: Desk, dossier: DossierId, terms: str) -> Grant:
         MalformedError: if these are other terms.
         OutOfOrderError, NotFoundError: as `step`.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = grant(writer, desk.chains, dossier, desk.authority)
         if terms != found.terms.digest:
             raise MalformedError(
@@ -227,7 +227,7 @@ def step(
     if act in {"proposed", "offered", "accepted", "consent_noted", "consent_ended"}:
         raise OutOfOrderError(f"grant: {act} has a command of its own")
     private: dict[str, Json] = {} if reason is None else {"reason": stated(reason, "reason")}
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = grant(writer, desk.chains, dossier, desk.authority)
         roles = USERS if act in BY_GRANTEE or act == "exculpatory_notified" else PROPOSERS
         return _take(
@@ -298,7 +298,7 @@ def ask_consent(
         "items": [str(each) for each in items],
         "grant": None if of is None else str(of),
     }
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         desk.insist(writer, PROPOSERS)
         match subject, of:
             case Subject.PROVIDER, _ if items and to is not None and purposes:
@@ -337,7 +337,7 @@ def answer_consent(desk: Desk, dossier: DossierId, act: str, reply: str) -> Cons
         NotFoundError: if there is none for this authority.
         OutOfOrderError: if it is not possible now, or by this officer.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = consent(writer, desk.chains, dossier, desk.authority)
         state = CONSENT.after(found.state, act)
         side = found.asked_by if act == "dropped" else found.answers

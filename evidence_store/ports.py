@@ -459,3 +459,17 @@ class Catalog(Protocol):
             NoSpaceError: if the disk is full.
         """
         ...
+
+    def act(self) -> AbstractContextManager[CatalogWriter]:
+        """A transaction as `write` gives it, for an act that may come at the same time as others.
+
+        Such acts may become durable in one commit, which each of them waits for: one after
+        another, each sees what those before it did, and if one is undone the others are not. So
+        nothing must be done within that has an effect outside of the transaction: what it rests
+        on may never become durable.
+
+        Raises:
+            CatalogBusyError: as `write`; also if the act was lost together with others.
+            NoSpaceError: if the disk is full.
+        """
+        ...

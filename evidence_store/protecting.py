@@ -35,7 +35,7 @@ def request_measure(
         NotFoundError: if there is no such item or version.
         OutOfOrderError: if the officer may not.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         insist_own_item(writer, desk, ern)
         desk.insist(writer, REQUESTERS)
         _insist_versions(writer, ern, satisfied_by)
@@ -64,7 +64,7 @@ def decide_measure(
         OutOfOrderError: if it is another's, not possible now, or this officer asked for it.
         NotFoundError: if there is none, or no such version.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         steps = desk.chains.steps(writer, measure)
         found = measure_of(steps)
         if found.issuer != desk.authority:

@@ -129,7 +129,7 @@ def step(
     """
     if act in _WITH_CHECKS:
         raise OutOfOrderError(f"request: {act} has a command of its own")
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
         if act == "formality_observed":
             _insist_asked(found, private or {})
@@ -144,7 +144,7 @@ def amend(desk: Desk, dossier: DossierId, document: Mapping[str, Json]) -> Reque
     Raises:
         OutOfOrderError: as `step`; also if the kind is to be another.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
         if document.get("kind") != found.kind.id:
             raise OutOfOrderError("request: expected the same kind; draft another one instead")
@@ -159,7 +159,7 @@ def sign(desk: Desk, dossier: DossierId) -> Request:
         IncompleteError: if something is missing; everything that is, is listed.
         OutOfOrderError, NotFoundError: as `step`.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
         insist_on_another(desk.officer, _writers(writer, desk, dossier), str(dossier))
         _insist_complete(findings(found, found.kind, desk.now))
@@ -174,7 +174,7 @@ def transmit(desk: Desk, dossier: DossierId, channel: Channel) -> Request:
         IncompleteError: if something is missing, or the way is not open.
         OutOfOrderError, NotFoundError: as `step`.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
         _insist_complete(what_is_missing(writer, desk.chains, found, desk.now, channel.value))
         data: dict[str, Json] = {"channel": channel.value, "sha256": digest_of(found.document)}
@@ -190,7 +190,7 @@ def confirm(
         IncompleteError: as `transmit`.
         OutOfOrderError: if the time is over, too: the request has lapsed.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
         now = desk.now
         insist_on_another(desk.officer, [found.drafted_by], str(dossier))
@@ -213,7 +213,7 @@ def lapse(desk: Desk, dossier: DossierId) -> Request:
     Raises:
         OutOfOrderError: if its time is not over.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
         if found.at(desk.now).state != "lapsed":
             raise OutOfOrderError("request: its time is not over")
@@ -228,7 +228,7 @@ def refuse(desk: Desk, dossier: DossierId, ground: RefusalGround, reasons: str) 
         OutOfOrderError: if nobody consulted; else as `step`.
         MalformedError: if there are no reasons.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
         if not found.consulted:
             raise OutOfOrderError(
@@ -252,7 +252,7 @@ def postpone(desk: Desk, dossier: DossierId, until: Moment, reasons: str) -> Req
     """
     if until.is_unknown:
         raise MalformedError("request: expected a time until which it is postponed")
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
         taken = Taken(
             "postponed",
@@ -270,7 +270,7 @@ def advance(desk: Desk, dossier: DossierId, name: str, statements: Mapping[str, 
         IncompleteError: if a statement is missing.
         OutOfOrderError: if the step is not possible now, or is the other side's.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
         move = found.kind.move(name)
         if found.track not in move.sources:
@@ -303,7 +303,7 @@ def certify(
         IncompleteError: if a statement or the items are missing.
         OutOfOrderError, NotFoundError: as `step`.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
         chosen = found.kind.certificate(form)
         if found.track in found.kind.final and found.track not in chosen.endings:
@@ -363,7 +363,7 @@ def execute(desk: Desk, dossier: DossierId) -> Request:
         IncompleteError: if a certificate is missing.
         OutOfOrderError, NotFoundError: as `step`.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = request(writer, desk.chains, dossier, desk.authority)
         _insist_complete(found.missing_to_execute())
         return _take(writer, desk, dossier, found, Taken("executed", desk.officer))
@@ -399,7 +399,7 @@ def _new(desk: Desk, to: AuthorityId, taken: Taken, state: str) -> DossierId:
     if not isinstance(document, dict):
         raise MalformedError("request: expected an object")
     kind = kind_named(str(document.get("kind")))
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         desk.insist(writer, SENDERS if state == "oral" else DRAFTERS)
         registry = desk.registry(writer)
         registry.authority(to)

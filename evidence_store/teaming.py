@@ -102,7 +102,7 @@ def propose_team(
     """
     if len(set(parties)) < FEWEST or desk.authority not in parties:
         raise MalformedError("team: expected two parties or more, one's own authority among them")
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         desk.insist(writer, [OfficerRole.CENTRAL])
         for each in parties:
             desk.registry(writer).authority(each)
@@ -131,7 +131,7 @@ def carry_on(desk: Desk, dossier: DossierId, act: str, reason: str = "") -> Team
         NotFoundError: if there is none that this authority is a party of.
         OutOfOrderError: if it is not possible now, or by this officer; only its leader ends it.
     """
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         found = team(writer, desk.chains, dossier)
         if desk.authority not in found.parties:
             raise NotFoundError("there is no such team")

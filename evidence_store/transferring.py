@@ -102,7 +102,7 @@ def make_offer(catalog: Catalog, recorder: Recorder, offer: Offer) -> Offer:
         "officer": offer.sender_person,
         "counterparty": offer.receiver_person,
     }
-    with catalog.write() as writer:
+    with catalog.act() as writer:
         writer.ledger.authority(offer.receiver)
         writer.ledger.add_transfer(offer, recorder.clock.now())
         handle(writer, recorder, _on_each(offer, ActType.OFFERED, data, private))
@@ -116,7 +116,7 @@ def accept(catalog: Catalog, recorder: Recorder, transfer: TransferId, person: s
         CustodyError: if this is not the receiver, or it is not open.
         ConflictError: if it is not valid any more.
     """
-    with catalog.write() as writer:
+    with catalog.act() as writer:
         offer = writer.ledger.transfer(transfer)
         if _is_over(offer, recorder):
             raise ConflictError(f"transfer {transfer}: was valid until {offer.valid_until}")
@@ -180,7 +180,7 @@ def receive(
         CustodyError: if this is not the receiver, or the items are not on their way.
         MalformedError: if the lines are not a receipt of this offer.
     """
-    with catalog.write() as writer:
+    with catalog.act() as writer:
         offer = writer.ledger.transfer(transfer)
         open_items = {item.ern for item in offer.items if _is_open(writer, item.ern, transfer)} or {
             item.ern for item in offer.items
@@ -212,7 +212,7 @@ def declare(
     Raises:
         CustodyError: if nothing of it is in such a state, or this is not the custodian.
     """
-    with catalog.write() as writer:
+    with catalog.act() as writer:
         offer = writer.ledger.transfer(transfer)
         drafts = [
             Draft(item.ern, act.value, _named(offer), {"note": note})
@@ -251,7 +251,7 @@ def _step(
     data: Mapping[str, Json],
     private: Mapping[str, Json],
 ) -> Offer:
-    with catalog.write() as writer:
+    with catalog.act() as writer:
         offer = writer.ledger.transfer(transfer)
         handle(writer, recorder, _on_each(offer, act, {**_named(offer), **data}, private))
     return offer

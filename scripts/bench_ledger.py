@@ -1,7 +1,7 @@
 """The ledger's benchmarks: ratios to what this machine does at most, in one process and one run.
 
-Signed events against bare verifications of Ed25519; single acts against bare transactions of
-SQLite; proofs from a log of a million entries; a package of twelve events; and memory.
+Signed events against bare verifications of Ed25519; single acts, of one officer and of sixteen at
+once, against bare transactions of SQLite; proofs from a log of a million entries; a package of twelve events; and memory.
 """
 
 import io
@@ -11,9 +11,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -41,6 +43,7 @@ from storage.catalog import SqlCatalog, create_catalog  # noqa: E402 - likewise
 from storage.ledger.files import TileFolder  # noqa: E402 - likewise
 
 BATCH = 256
+OFFICERS = 16
 ORIGIN = "bench.invalid/log"
 POLICE = KeyId(StateCode("SI"), AuthorityId("bench"), 1)
 
@@ -111,42 +114,149 @@ def events(folder: Path, runs: int) -> list[str]:
             recorder.record(writer, drafts)
         sequencer.run()
 
-    def single() -> None:
-        with catalog.write() as writer:
-            recorder.record(writer, drafts[:1])
+    def single(draft: Draft) -> None:
+        with catalog.act() as writer:
+            recorder.record(writer, [draft])
 
     message = b"x" * 700
     signature = private.sign(message)
-    bare = sqlite3.connect(folder / "bare.db", isolation_level=None)
-    bare.execute("PRAGMA journal_mode = WAL")
-    bare.execute("PRAGMA synchronous = FULL")
-    bare.execute("CREATE TABLE act (id INTEGER PRIMARY KEY, body BLOB)")
-
-    def transaction() -> None:
-        bare.execute("BEGIN IMMEDIATE")
-        bare.execute("INSERT INTO act (body) VALUES (?)", (b"x" * 900,))
-        bare.execute("COMMIT")
-
-    verified, batched, plain, acts = [], [], [], []
+    bare = Bare(folder / "bare.db")
+    verified, batched = [], []
+    figures = {name: Figure() for name in ("act", "bare", "rows", "acts", "bares")}
     for _ in range(runs):
         verified.append(rate(2000, lambda: public.verify(signature, message)))
         batched.append(BATCH * rate(8, batch))
-        plain.append(rate(300, transaction))
-        acts.append(rate(200, single))
+        figures["bare"].take(300, bare.transaction)
+        figures["rows"].take(300, bare.same_rows)
+        figures["act"].take(300, lambda: single(drafts[0]))
+        figures["bares"].take_at_once([bare.officer() for _ in range(OFFICERS)], 20)
+        figures["acts"].take_at_once([partial(single, each) for each in drafts[:OFFICERS]], 60)
     sequencer.run()
     bare.close()
     catalog.close()
-    one, many = statistics.median(acts), statistics.median(batched)
+    act, plain, rows, acts, plains = (
+        figures[name] for name in ("act", "bare", "rows", "acts", "bares")
+    )
+    many = statistics.median(batched)
     return [
         (
             f"signed events, durable and sequenced, in batches of {BATCH}: {many:.0f}/s; Ed25519 verifications "
             f"{statistics.median(verified):.0f}/s: ratio {many / statistics.median(verified):.2f}"
         ),
         (
-            f"single acts, durable: {one:.0f}/s; bare transactions {statistics.median(plain):.0f}/s: "
-            f"ratio {one / statistics.median(plain):.2f}"
+            f"single acts, durable, one officer one after another: {act.rate:.0f}/s; bare transactions "
+            f"{plain.rate:.0f}/s: ratio {act.rate / plain.rate:.2f}; bare transactions of the same three rows "
+            f"{rows.rate:.0f}/s: ratio {act.rate / rows.rate:.2f}"
+        ),
+        (
+            f"single acts, durable, {OFFICERS} officers at once: {acts.rate:.0f}/s; bare transactions of {OFFICERS} "
+            f"threads {plains.rate:.0f}/s: ratio {acts.rate / plains.rate:.2f}; bare transactions one after another: "
+            f"ratio {acts.rate / plain.rate:.2f}"
+        ),
+        (
+            f"processor time of an act: {act.cpu_ms:.2f} ms alone, {acts.cpu_ms:.2f} ms among {OFFICERS}; of a bare "
+            f"transaction {plain.cpu_ms:.2f} ms, of one with the same three rows {rows.cpu_ms:.2f} ms"
         ),
     ]
+
+
+@dataclass
+class Figure:
+    """Runs of one thing: how many a second, and the processor's milliseconds for each."""
+
+    rates: list[float] = field(default_factory=list)
+    cpus_ms: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """The median."""
+        return statistics.median(self.rates)
+
+    @property
+    def cpu_ms(self) -> float:
+        """The median, of this whole process, in user and kernel."""
+        return statistics.median(self.cpus_ms)
+
+    def take(self, count: int, work: Callable[[], object]) -> None:
+        """Measure it one after another."""
+        self._take(count, lambda: [work() for _ in range(count)])
+
+    def take_at_once(self, officers: list[Callable[[], object]], count: int) -> None:
+        """Measure it by so many threads at once, each so many times."""
+
+        def each(work: Callable[[], object]) -> None:
+            for _ in range(count):
+                work()
+
+        with ThreadPoolExecutor(len(officers)) as pool:
+            self._take(len(officers) * count, lambda: list(pool.map(each, officers)))
+
+    def _take(self, count: int, work: Callable[[], object]) -> None:
+        started, cpu = time.perf_counter(), time.process_time()
+        work()
+        self.cpus_ms.append(1000 * (time.process_time() - cpu) / count)
+        self.rates.append(count / (time.perf_counter() - started))
+
+
+class Bare:
+    """SQLite through Python's own module, as durable as the catalog: what this machine does at most."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._connections: list[sqlite3.Connection] = []
+        self._one = self._connection()
+        self._one.execute("PRAGMA journal_mode = WAL")
+        for table in (
+            "act (id INTEGER PRIMARY KEY, body BLOB)",
+            "chain (subject TEXT PRIMARY KEY, seq INTEGER, head BLOB)",
+            "event (subject TEXT, seq INTEGER, commitment BLOB, body BLOB, PRIMARY KEY (subject, seq))",
+            "leaf (place BIGINT PRIMARY KEY, commitment BLOB UNIQUE, entry BLOB)",
+        ):
+            self._one.execute(f"CREATE TABLE {table}")
+        self._one.execute("CREATE INDEX event_commitment ON event (commitment)")
+        self._one.execute("INSERT INTO chain VALUES ('item', 0, x'')")
+        self._seq = 0
+
+    def transaction(self) -> None:
+        """A row of 900 bytes."""
+        _transaction(self._one)
+
+    def same_rows(self) -> None:
+        """The rows of an act, with their indexes: a chain's end, an event, and a leaf."""
+        self._seq += 1
+        commitment = os.urandom(32)
+        self._one.execute("BEGIN IMMEDIATE")
+        self._one.execute(
+            "UPDATE chain SET seq = ?, head = ? WHERE subject = 'item'", (self._seq, commitment)
+        )
+        self._one.execute(
+            "INSERT INTO event VALUES ('item', ?, ?, ?)", (self._seq, commitment, b"x" * 900)
+        )
+        self._one.execute("INSERT INTO leaf VALUES (?, ?, ?)", (self._seq, commitment, b"x" * 65))
+        self._one.execute("COMMIT")
+
+    def officer(self) -> Callable[[], None]:
+        """Another's transactions, by a connection of its own."""
+        return partial(_transaction, self._connection())
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        for each in self._connections:
+            each.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        made = sqlite3.connect(
+            self._file, isolation_level=None, timeout=60, check_same_thread=False
+        )
+        made.execute("PRAGMA synchronous = FULL")
+        self._connections.append(made)
+        return made
+
+
+def _transaction(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT INTO act (body) VALUES (?)", (b"x" * 900,))
+    connection.execute("COMMIT")
 
 
 def _items(catalog: SqlCatalog) -> list[Ern]:

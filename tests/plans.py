@@ -8,8 +8,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from sqlalchemy import Connection, Engine, event
+
+from storage.catalog.prepared import Prepared, Values
 
 Parameters = Mapping[str, Any] | Sequence[Any] | None
 Statements = dict[str, Parameters]
@@ -26,9 +29,21 @@ def statements(engine: Engine) -> Iterator[Statements]:
         if re.match(r"SELECT .*\bFROM\b|UPDATE|DELETE", statement, re.DOTALL):
             seen[statement] = parameters[0] if isinstance(parameters, list) else parameters
 
+    rows, run = Prepared.rows, Prepared.run
+
+    def asked(self: Prepared, connection: Connection, values: Values) -> Iterator[Any]:
+        executed(connection, None, *self.spelled(connection.dialect, values))
+        return rows(self, connection, values)
+
+    def told(self: Prepared, connection: Connection, each: Sequence[Values]) -> int:
+        executed(connection, None, *self.spelled(connection.dialect, each[0]))
+        return run(self, connection, each)
+
     event.listen(engine, "before_cursor_execute", executed)
     try:
-        yield seen
+        # What is given to the driver as it is never comes by SQLAlchemy's events.
+        with patch.object(Prepared, "rows", asked), patch.object(Prepared, "run", told):
+            yield seen
     finally:
         event.remove(engine, "before_cursor_execute", executed)
 

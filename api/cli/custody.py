@@ -90,7 +90,7 @@ def act(  # noqa: PLR0913 - one parameter for each thing an act can say
     )
     instance = here.instance()
     recorder = ledger.recorder(instance, acting(authority))
-    with instance.catalog.write() as writer:
+    with instance.catalog.act() as writer:
         now = act_by_hand(writer, recorder, wanted, said)
     row: dict[str, Json] = {
         "ern": ern,

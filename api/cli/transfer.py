@@ -74,7 +74,7 @@ def offer_items(  # noqa: PLR0913 - one parameter for each thing that an offer s
     here = shared(context)
     instance = here.instance()
     recorder = ledger.recorder(instance, acting(authority))
-    with instance.catalog.write() as writer:
+    with instance.catalog.act() as writer:
         offered = tuple(offered_item(writer, *_item(each)) for each in items)
         transfer = writer.ledger.next_transfer(writer.state())
     offer = Offer(

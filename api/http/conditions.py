@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from api.http.caller import Caller
 from evidence_store.errors import ConflictError, EvidenceError, NotFoundError
 from evidence_store.identifiers import Subject
+from evidence_store.ports import CatalogReader
 
 CREATED = 201
 ETAG_CHARACTERS = 32
@@ -119,10 +120,7 @@ def etag_of(caller: Caller, dossier: Subject) -> str:
         NotFoundError: if there is none.
     """
     with caller.instance.catalog.read() as reader:
-        link = reader.ledger.links([dossier]).get(dossier)
-    if link is None or link.head is None:
-        raise NotFoundError(f"there is no {dossier}")
-    return f'"{link.head.hex()[:ETAG_CHARACTERS]}"'
+        return _etag(reader, dossier)
 
 
 def insist_unchanged(caller: Caller, dossier: Subject, if_match: str | None) -> None:
@@ -132,7 +130,23 @@ def insist_unchanged(caller: Caller, dossier: Subject, if_match: str | None) -> 
         PreconditionRequiredError: if it does not say of which.
         PreconditionFailedError: if it is of another.
     """
+    with caller.instance.catalog.read() as reader:
+        insist_unchanged_within(reader, dossier, if_match)
+
+
+def insist_unchanged_within(reader: CatalogReader, dossier: Subject, if_match: str | None) -> None:
+    """As `insist_unchanged`, in the transaction of the change.
+
+    A view of its own would not see an act that is in that transaction too, and not durable yet.
+    """
     if if_match is None:
         raise PreconditionRequiredError("expected If-Match with the ETag that was seen, or *")
-    if if_match.strip() != "*" and etag_of(caller, dossier) not in if_match.split(", "):
+    if if_match.strip() != "*" and _etag(reader, dossier) not in if_match.split(", "):
         raise PreconditionFailedError("it has changed since it was seen; look at it again")
+
+
+def _etag(reader: CatalogReader, dossier: Subject) -> str:
+    link = reader.ledger.links([dossier]).get(dossier)
+    if link is None or link.head is None:
+        raise NotFoundError(f"there is no {dossier}")
+    return f'"{link.head.hex()[:ETAG_CHARACTERS]}"'

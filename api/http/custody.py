@@ -15,7 +15,7 @@ from api import ledger
 from api.cli.receipts import receipt_fields
 from api.handling import BY_HAND, ByHand, act_by_hand, custody_fields
 from api.http.caller import Caller, Handler, Reader
-from api.http.conditions import MatchHeader, etag_of, insist_unchanged
+from api.http.conditions import MatchHeader, etag_of, insist_unchanged_within
 from api.http.evidence import ErnPath
 from api.http.knowing import is_own, item_held
 from api.http.paging import After, Limit, link_next
@@ -82,18 +82,19 @@ def custody_routes() -> Routes:
         a `correction_of`.
         """
         desk = caller.desk
-        with desk.catalog.write() as writer:
+        with desk.catalog.act() as writer:
             item = item_held(writer, caller, ern)
             desk.insist(writer, HANDLERS)
-            insist_unchanged(caller, item.ern, if_match)
+            insist_unchanged_within(writer, item.ern, if_match)
             now = act_by_hand(
                 writer,
                 desk.recorder,
                 item.ern,
                 ByHand(person=str(desk.officer), **dict(body)),
             )
+            seq = writer.ledger.links([item.ern])[item.ern].seq
         waits = ledger.settle(caller.instance)
-        receipt = receipt_fields(ledger.receipts(caller.instance, item.ern)[-1])
+        receipt = receipt_fields(ledger.receipt(caller.instance, item.ern, seq))
         receipt |= {} if waits is None else {"waits_for": waits}
         return {"ern": str(item.ern), **custody_fields(now), "receipt": receipt}
 

@@ -213,7 +213,7 @@ def _steps(routes: Routes) -> None:
 
 def _offered(caller: Caller, body: OfferAsked) -> Record:
     desk = caller.desk
-    with desk.catalog.write() as writer:
+    with desk.catalog.act() as writer:
         desk.insist(writer, HANDLERS)
         named = [item_named(each) for each in body.items]
         for ern, _ in named:

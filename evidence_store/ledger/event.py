@@ -30,6 +30,7 @@ _SIGNED = b"evidence-event/v1\n"
 _LEAF = b"evidence-leaf/v1\n"
 _TAG = b"evidence-tag/v1\n"
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+_DISCLOSURE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 Random = Callable[[int], bytes]
 Sign = Callable[[bytes], bytes]
@@ -264,8 +265,7 @@ def disclosure_digest(disclosure: str) -> str:
 def disclosed_as(random: Random, name: str, value: Json) -> str:
     """A field as a disclosure, behind a salt of its own."""
     salt = _base64url(random(DISCLOSURE_SALT_BYTES))
-    text = json.dumps([salt, name, value], separators=(",", ":"), ensure_ascii=False)
-    return _base64url(text.encode())
+    return _base64url(_DISCLOSURE.encode([salt, name, value]).encode())
 
 
 def _disclosure(text: str) -> tuple[str, Json]:

@@ -28,6 +28,7 @@ from storage.catalog.engine import (
     writing,
 )
 from storage.catalog.faults import translated
+from storage.catalog.group_commit import GroupCommit
 from storage.catalog.journal import SqlJournalView, restore
 from storage.catalog.reader import SqlCatalogReader
 from storage.catalog.tables import InstallationRow, table_of
@@ -51,8 +52,9 @@ BUSY_SECONDS = 10.0
 class SqlCatalog:
     """Implements `evidence_store.ports.Catalog`. Safe to use from several threads."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.engine = engine
+        self._turns = GroupCommit(engine, busy_seconds)
 
     @property
     def is_in_process(self) -> bool:
@@ -74,12 +76,23 @@ class SqlCatalog:
 
     @contextmanager
     def write(self) -> Iterator[CatalogWriter]:
-        """See `Catalog.write`.
+        """See `Catalog.write`."""
+        with self._written(shares=False) as writer:
+            yield writer
 
-        What the database refused is raised again at the end, if the caller let it pass: of
-        such a transaction SQLite would keep a part, and PostgreSQL nothing without saying so.
+    @contextmanager
+    def act(self) -> Iterator[CatalogWriter]:
+        """See `Catalog.act`."""
+        with self._written(shares=True) as writer:
+            yield writer
+
+    @contextmanager
+    def _written(self, *, shares: bool) -> Iterator[CatalogWriter]:
+        """What the database refused is raised again at the end, if the caller let it pass.
+
+        Of such a transaction SQLite would keep a part, and PostgreSQL nothing without saying so.
         """
-        with writing(self.engine) as connection:
+        with self._turns.turn(shares=shares) as connection:
             writer = SqlCatalogWriter(connection)
             yield writer
             if writer.refusal is not None:
@@ -103,6 +116,7 @@ class SqlCatalog:
 
     def close(self) -> None:
         """Let go of every connection."""
+        self._turns.close()
         self.engine.dispose()
 
 
@@ -172,7 +186,7 @@ def open_catalog(url: str, *, busy_seconds: float = BUSY_SECONDS) -> SqlCatalog:
             f"catalog: expected tables of revision {HEAD}, found {found}; run "
             "`evidence migrate` with the newest version of the software"
         )
-    return SqlCatalog(engine_for(url, busy_seconds=busy_seconds))
+    return SqlCatalog(engine_for(url, busy_seconds=busy_seconds), busy_seconds=busy_seconds)
 
 
 def migrate(url: str, *, busy_seconds: float = BUSY_SECONDS) -> tuple[str | None, str | None]:

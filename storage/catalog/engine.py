@@ -10,12 +10,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    RootTransaction,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from evidence_store.errors import NoSpaceError, SettingsError
 from storage.catalog.faults import translated
+from storage.catalog.prepared import driven
 
 WRITER_LOCK = 0x45_56_49_44  # "EVID": the advisory lock of whoever writes to this catalog
 IDLE_SECONDS = 1.0  # a connection that was used since then is taken for alive
@@ -111,10 +121,8 @@ def _sqlite(file: Path, busy_seconds: float) -> Engine:
 
     def begun(connection: Connection) -> None:
         # A transaction that reads first and then writes could not wait for another writer.
-        if connection.get_execution_options().get("writing", False):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:  # takes no lock yet, so it cannot fail; and by the driver it costs a tenth
-            connection.connection.cursor().execute("BEGIN").close()
+        writing = connection.get_execution_options().get("writing", False)
+        driven(connection, "BEGIN IMMEDIATE" if writing else "BEGIN")
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)
@@ -175,12 +183,47 @@ def writing(engine: Engine) -> Iterator[Connection]:
         CatalogBusyError: if another writer holds it longer than the configured wait.
         NoSpaceError: if the disk is full.
     """
-    with (
-        translated(),
-        engine.connect().execution_options(writing=True) as connection,
-        connection.begin(),
-    ):
-        if engine.dialect.name == "postgresql":
+    with translated(), for_writing(engine) as connection:
+        transaction = begun_writing(connection)
+        yield connection  # closing the connection undoes what was not committed
+        commit(transaction)
+
+
+def for_writing(engine: Engine) -> Connection:
+    """A connection for `begun_writing`.
+
+    Raises:
+        SQLAlchemyError: see `translated`.
+    """
+    return engine.connect().execution_options(writing=True)
+
+
+def begun_writing(connection: Connection) -> RootTransaction:
+    """Begin a transaction that nobody else writes beside; the connection is closed if that fails.
+
+    Raises:
+        SQLAlchemyError: see `translated`.
+    """
+    try:
+        transaction = connection.begin()
+        if connection.dialect.name == "postgresql":
             lock = text("SELECT pg_advisory_xact_lock(:lock)")
             connection.execute(lock, {"lock": WRITER_LOCK})
-        yield connection
+    except BaseException:
+        connection.close()
+        raise
+    return transaction
+
+
+def commit(transaction: RootTransaction) -> None:
+    """Make a transaction durable. A connection whose commit fails is never used again.
+
+    Raises:
+        SQLAlchemyError: see `translated`.
+    """
+    try:
+        transaction.commit()
+    except BaseException:
+        # The pool would hand it out within the transaction still, holding the writer's lock.
+        transaction.connection.invalidate()
+        raise

@@ -20,6 +20,7 @@ from storage.catalog.ledger_tables import (
     TransferRow,
 )
 from storage.catalog.ordering import FIRST, subject_key, subject_of, transfer_behind, transfer_key
+from storage.catalog.prepared import Prepared
 from storage.catalog.queries import Queries, page, parts
 from storage.catalog.spelling import Found
 from storage.catalog.tables import table_of
@@ -32,8 +33,30 @@ HEAD = table_of(HeadRow)
 LEAF = table_of(LeafRow)
 TRANSFER = table_of(TransferRow)
 LEAVES_MAX = 10_000
-# Made once, as they are for every decision; see `Queries`.
-_LINK = select(CHAIN).where(CHAIN.c.subject_key == bindparam("subject"))
+# What every act asks.
+_LINK = Prepared(select(CHAIN).where(CHAIN.c.subject_key == bindparam("of_key")))
+_EVENTS = Prepared(
+    select(
+        EVENT.c.subject_key,
+        EVENT.c.seq,
+        EVENT.c.body,
+        EVENT.c.signature,
+        EVENT.c.disclosures,
+        LEAF.c.place,
+    )
+    .select_from(EVENT.outerjoin(LEAF, LEAF.c.commitment == EVENT.c.commitment))
+    .where(EVENT.c.subject_key == bindparam("of_key"))
+    .order_by(EVENT.c.seq)
+)
+_OFFER = Prepared(select(TRANSFER).where(TRANSFER.c.transfer_key == bindparam("of_key")))
+_AUTHORITY = Prepared(select(AUTHORITY).where(AUTHORITY.c.id == bindparam("of_id")))
+_LAST_PLACE = Prepared(select(LEAF.c.place).order_by(LEAF.c.place.desc()).limit(1))
+_LAST_SEALED = Prepared(
+    select(HEAD)
+    .where(HEAD.c.sealed.is_not(None), HEAD.c.size >= 0)
+    .order_by(HEAD.c.size.desc())
+    .limit(1)
+)
 
 
 class SqlLedgerReader:
@@ -48,9 +71,8 @@ class SqlLedgerReader:
 
     def authority(self, authority: AuthorityId) -> Authority:
         """See `LedgerReader.authority`."""
-        query = select(AUTHORITY).where(AUTHORITY.c.id == authority.value)
         missing = f"there is no authority {authority}; `evidence authority list` shows them"
-        return self._queries.one(query, _authority, missing)
+        return self._queries.one(_AUTHORITY, _authority, missing, {"of_id": authority.value})
 
     def controls(self, kind: str) -> Sequence[Control]:
         """See `LedgerReader.controls`."""
@@ -65,8 +87,8 @@ class SqlLedgerReader:
 
     def links(self, subjects: Sequence[Subject]) -> Mapping[Subject, Link]:
         """See `LedgerReader.links`."""
-        if len(subjects) == 1:  # as for every decision; a list is spelled anew each time
-            return dict(self._queries.all(_LINK, _link, {"subject": subject_key(subjects[0])}))
+        if len(subjects) == 1:
+            return dict(self._queries.all(_LINK, _link, {"of_key": subject_key(subjects[0])}))
         found: dict[Subject, Link] = {}
         for part in parts(map(subject_key, subjects)):
             query = select(CHAIN).where(CHAIN.c.subject_key.in_(part))
@@ -82,19 +104,12 @@ class SqlLedgerReader:
 
     def events(self, subject: Subject) -> Sequence[Recorded]:
         """See `LedgerReader.events`."""
-        query = (
-            select(EVENT, LEAF.c.place)
-            .select_from(EVENT.outerjoin(LEAF, LEAF.c.commitment == EVENT.c.commitment))
-            .where(EVENT.c.subject_key == subject_key(subject))
-            .order_by(EVENT.c.seq)
-        )
-        return self._queries.all(query, _recorded)
+        return self._queries.all(_EVENTS, _recorded, {"of_key": subject_key(subject)})
 
     def transfer(self, transfer: TransferId) -> Offer:
         """See `LedgerReader.transfer`."""
-        query = select(TRANSFER).where(TRANSFER.c.transfer_key == transfer_key(transfer))
         missing = f"there is no transfer {transfer}; `evidence transfer list` shows them"
-        return self._queries.one(query, _offer, missing)
+        return self._queries.one(_OFFER, _offer, missing, {"of_key": transfer_key(transfer)})
 
     def transfers(self, *, after: str | None = None, limit: int = 100) -> Page[Offer]:
         """See `LedgerReader.transfers`."""
@@ -109,8 +124,8 @@ class SqlLedgerReader:
 
     def size(self) -> int:
         """See `LedgerReader.size`."""
-        query = select(LEAF.c.place).order_by(LEAF.c.place.desc()).limit(1)
-        return next((last + 1 for last in self._queries.all(query, lambda row: int(row[0]))), 0)
+        last = self._queries.all(_LAST_PLACE, lambda row: int(row.place))
+        return last[0] + 1 if last else 0
 
     def leaves(self, start: int, end: int) -> Sequence[Leaf]:
         """See `LedgerReader.leaves`."""
@@ -138,9 +153,10 @@ class SqlLedgerReader:
 
     def sealed_head(self, *, above: int = -1) -> Head | None:
         """See `LedgerReader.sealed_head`."""
+        if above < 0:
+            return next(iter(self._queries.all(_LAST_SEALED, _head)), None)
         query = select(HEAD).where(HEAD.c.sealed.is_not(None), HEAD.c.size > above)
-        query = query.order_by(HEAD.c.size.desc() if above < 0 else HEAD.c.size)
-        return next(iter(self._queries.all(query.limit(1), _head)), None)
+        return next(iter(self._queries.all(query.order_by(HEAD.c.size).limit(1), _head)), None)
 
     def heads(self, *, after: int, limit: int = 100) -> Sequence[Head]:
         """See `LedgerReader.heads`."""

@@ -23,13 +23,17 @@ from storage.catalog.ledger_reader import (
     SqlLedgerReader,
 )
 from storage.catalog.ordering import subject_key, transfer_key
+from storage.catalog.prepared import Prepared
 from storage.catalog.spelling import Columns
 
-_CONTINUE = (
+_BEGIN = Prepared(insert(CHAIN))
+_CONTINUE = Prepared(
     update(CHAIN)
     .where(CHAIN.c.subject_key == bindparam("of_key"), CHAIN.c.seq == bindparam("of_seq"))
     .values(seq=bindparam("to_seq"), head=bindparam("to_head"))
 )
+_ENTER = Prepared(insert(EVENT))
+_APPEND = Prepared(insert(LEAF))
 
 
 class SqlLedgerWriter(SqlLedgerReader):
@@ -85,10 +89,11 @@ class SqlLedgerWriter(SqlLedgerReader):
                         "to_head": commitment,
                     }
                 )
-        self._queries.insert(CHAIN, begun)
+        if begun:
+            self._queries.run(_BEGIN, begun)
         if continued and self._queries.run(_CONTINUE, continued) != len(continued):
             raise ConflictError("ledger: an item's chain was continued meanwhile; try again")
-        self._queries.insert(EVENT, rows)
+        self._queries.run(_ENTER, rows)
         self._append(entries)
 
     def next_transfer(self, state: StateCode) -> TransferId:
@@ -120,8 +125,8 @@ class SqlLedgerWriter(SqlLedgerReader):
 
     def _append(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
         """Give the entries the next places. The writer's lock makes them contiguous."""
-        self._queries.insert(
-            LEAF,
+        self._queries.run(
+            _APPEND,
             [
                 {"place": place, "commitment": commitment, "entry": entry}
                 for place, (commitment, entry) in enumerate(entries, start=self.size())

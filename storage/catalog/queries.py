@@ -1,7 +1,6 @@
 """Asking a database within one transaction: rows in, values out, and its errors as ours."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice, repeat
 from typing import Any, TypeVar
 
@@ -17,10 +16,12 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from evidence_store.errors import EvidenceError, NotFoundError
 from evidence_store.page import Page
 from storage.catalog.faults import translated
+from storage.catalog.prepared import Prepared
 from storage.catalog.spelling import Columns, Found, read_back
 from storage.catalog.tables import SerialRow, table_of
 
@@ -56,8 +57,8 @@ class Among:
 class Queries:
     """One connection, in its transaction.
 
-    A question that is asked at every request is made once, with parameters, and asked with `values`:
-    to make one anew takes three times as long as to have it answered.
+    A question that is asked at every request or act is made once, with parameters, and asked with
+    `values`: to make one anew takes three times as long as to have it answered. See `Prepared`, too.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -66,11 +67,20 @@ class Queries:
         """The database's first refusal. PostgreSQL keeps nothing of a transaction that had one."""
 
     def all(
-        self, query: Select[Any], value_of: Callable[[Found], T], values: Columns | None = None
+        self,
+        query: Select[Any] | Prepared,
+        value_of: Callable[[Found], T],
+        values: Columns | None = None,
     ) -> list[T]:
         """What the rows spell, in the query's order; with `values` for its parameters."""
-        with self._answered():
-            rows = self._connection.execute(query, values).all()
+        rows: Iterable[Found]
+        try:
+            if isinstance(query, Prepared):
+                rows = query.rows(self._connection, values or {})
+            else:
+                rows = self._connection.execute(query, values).all()
+        except (SQLAlchemyError, EvidenceError) as error:
+            raise self._refused(error) from None
         return read_back(value_of, rows)
 
     def among(
@@ -88,7 +98,7 @@ class Queries:
 
     def one(
         self,
-        query: Select[Any],
+        query: Select[Any] | Prepared,
         value_of: Callable[[Found], T],
         missing: str,
         values: Columns | None = None,
@@ -103,10 +113,14 @@ class Queries:
             raise NotFoundError(missing)
         return found[0]
 
-    def run(self, statement: Executable, rows: Sequence[Columns] | None = None) -> int:
+    def run(self, statement: Executable | Prepared, rows: Sequence[Columns] | None = None) -> int:
         """How many rows the statement changed."""
-        with self._answered():
+        try:
+            if isinstance(statement, Prepared):
+                return statement.run(self._connection, rows or [{}])
             return self._connection.execute(statement, rows).rowcount
+        except (SQLAlchemyError, EvidenceError) as error:
+            raise self._refused(error) from None
 
     def insert(self, table: Table, rows: Sequence[Columns]) -> None:
         """Enter rows; none is nothing."""
@@ -122,15 +136,14 @@ class Queries:
         self.insert(SERIAL, [{"series": series, "next": 1 + count}])
         return 1
 
-    @contextmanager
-    def _answered(self) -> Iterator[None]:
-        """Here and not around the transaction, so that a caller meets our errors within it too."""
+    def _refused(self, error: Exception) -> Exception:
+        """The error as ours: here, and not around the transaction, so that it is met within too."""
         try:
             with translated():
-                yield
-        except EvidenceError as error:
-            self.refusal = self.refusal or error
-            raise
+                raise error
+        except EvidenceError as refusal:
+            self.refusal = self.refusal or refusal
+            return refusal
 
 
 def parts(values: Iterable[T], most: int = VALUES_MAX) -> Iterator[list[T]]:

@@ -18,6 +18,7 @@ from storage.catalog import ordering, spelling
 from storage.catalog.dossier_reader import SqlDossierReader
 from storage.catalog.fixity import SqlFixityReader
 from storage.catalog.ledger_reader import SqlLedgerReader
+from storage.catalog.prepared import Prepared
 from storage.catalog.queries import Among, Queries, page, parts
 from storage.catalog.spelling import Found, read_back
 from storage.catalog.tables import (
@@ -40,11 +41,11 @@ OBJECT = table_of(SealedObjectRow)
 VERSION = table_of(VersionRow)
 _VERSION_WITHOUT_CLAIMS = [column for column in VERSION.c if column.name != "claims"]
 _VERSION_ORDER = (VERSION.c.ern_key, VERSION.c.number)
-# Made once, as they are asked at every request; see `Queries`.
 _OF: BindParameter[str] = bindparam("of")
-_INSTALLATION = select(INSTALLATION).where(INSTALLATION.c.id == 1)
-_CASE = select(CASE).where(CASE.c.case_key == _OF)
-_ITEM = select(ITEM).where(ITEM.c.ern_key == _OF)
+# Asked at every request or act.
+_INSTALLATION = Prepared(select(INSTALLATION).where(INSTALLATION.c.id == 1))
+_CASE = Prepared(select(CASE).where(CASE.c.case_key == _OF))
+_ITEM = Prepared(select(ITEM).where(ITEM.c.ern_key == _OF))
 _SHOWN = (
     ITEM.c.ern_key,
     ITEM.c.case_key,
@@ -54,7 +55,7 @@ _SHOWN = (
     ITEM.c.title,
 )
 _LISTED = Among(select(*_SHOWN), ITEM.c.ern_key)
-_VERSIONS = (
+_VERSIONS = Prepared(
     select(*_VERSION_WITHOUT_CLAIMS).where(VERSION.c.ern_key == _OF).order_by(VERSION.c.number)
 )
 

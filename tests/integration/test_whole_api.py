@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from httpx2 import Response
 
 from api import ledger
 from api.http.app import create_app
@@ -22,7 +23,9 @@ from evidence_store.ledger.proof import LogProof
 from evidence_store.ledger.signing import verify_ed25519
 from evidence_store.package.bag import BagReader
 from evidence_store.package.verification import verify_package
+from storage.catalog import group_commit
 from tests.doors import Doors, doors  # noqa: F401 - a fixture
+from tests.queues import queue
 
 TUS = {"Tus-Resumable": "1.0.0"}
 BYTES = {**TUS, "Content-Type": "application/offset+octet-stream"}
@@ -270,6 +273,27 @@ def test_an_act_is_of_the_custody_that_was_seen(doors: Doors) -> None:  # noqa: 
     assert first.status_code == 200
     again = doors.client.post(acts, json={"act": "moved"}, headers={**token, "If-Match": seen})
     assert again.status_code == 412
+
+
+def test_of_those_who_act_at_once_on_the_same_custody_one_does(
+    doors: Doors,  # noqa: F811 - the fixture
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_commit, "OPEN_SECONDS_MAX", 60.0)  # they share a commit
+    path = f"/v1/items/{doors.world.item()}"
+    seen = doors("prosecutor", "GET", f"{path}/custody").headers["etag"]
+
+    def act(place: str) -> Response:
+        said = {"act": "moved", "place": place}
+        return doors("prosecutor", "POST", f"{path}/acts", json=said, headers={"If-Match": seen})
+
+    with queue(doors.instance.catalog) as line:
+        answers = [line.come(act, f"room {number}") for number in range(4)]
+    found = [each.result(60) for each in answers]
+    assert [each.status_code for each in found] == [200, 412, 412, 412]
+    assert found[0].json()["receipt"]["receipt"] == "sealed"
+    again = doors("prosecutor", "GET", f"{path}/custody").json()["timeline"]
+    assert [row["act"] for row in again].count("moved") == 1
 
 
 def test_who_holds_an_item_sees_its_events_and_only_its_own_words(doors: Doors) -> None:  # noqa: F811 - the fixture
