@@ -30,12 +30,14 @@ from ingest.extraction.wire import UNIDENTIFIED, Identity, Report, Tool
 
 # What parsers import only when a file calls for it; in the sandbox it would be too late.
 _IMPORTED_LATE = ("encodings", "email", "pypdf")
+_ALONE = ("_strptime", "heapq")  # likewise, of the standard library
 READERS: tuple[Reader, ...] = (exif, media, pdf, office, ole, mail, archives, ewf, web)
 
 
 def warm_up() -> None:
     """Import all that any parser may ever import."""
-    importlib.import_module("_strptime")
+    for name in _ALONE:
+        importlib.import_module(name)
     for name in _IMPORTED_LATE:
         package = importlib.import_module(name)
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):

@@ -1,12 +1,14 @@
 """Hostile files in the isolated process: it may die, the ingest may not, and nothing gets out."""
 
+import bz2
 import io
+import lzma
 import os
 import signal
 import struct
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 
 from evidence_store.claims import Reading
 from ingest.extraction.supervisor import Extraction, Extractor, Limits
+from tests import extraction_samples as samples
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT.parent / "shared" / "corpus"
@@ -51,6 +54,38 @@ def photograph() -> bytes:
     exif[0x010F] = "Maker"
     Image.new("RGB", (8, 8)).save(out, "JPEG", exif=exif)
     return out.getvalue()
+
+
+GOOD: dict[str, Callable[[], bytes]] = {
+    "a.jpg": samples.photograph,
+    "a.png": lambda: samples.photograph("PNG", gps=False),
+    "a.tif": lambda: samples.photograph("TIFF"),
+    "a.wav": samples.sound,
+    "a.pdf": samples.pdf,
+    "a.docx": samples.docx,
+    "a.odt": samples.odt,
+    "a.eml": samples.message,
+    "a.msg": lambda: samples.outlook_message(b"attached"),
+    "a.zip": lambda: samples.zipped({"a.txt": b"a"}),
+    "a.tar": samples.tar,
+    "a.gz": lambda: samples.gzipped(b"a"),
+    "a.bz2": lambda: bz2.compress(samples.tar()),
+    "a.xz": lambda: lzma.compress(samples.tar()),
+    "a.E01": lambda: samples.forensic_image(bytes(70_000)),
+    "a.warc": lambda: samples.warc(compressed=False),
+    "a.warc.gz": samples.warc,
+    "a.wacz": samples.wacz,
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_nothing_that_a_parser_needs_is_out_of_its_reach_once_it_is_isolated(
+    tmp_path: Path, name: str
+) -> None:
+    with Extractor() as fresh:  # what a file before brought along would hide that it was missing
+        found = read_bytes(fresh, tmp_path, name, GOOD[name]())
+    assert len(found.claims) > 1
+    assert {each.reading for each in found.claims} == {Reading.READ}
 
 
 def test_what_isolates_the_parsers_is_said_in_words(extractor: Extractor) -> None:
