@@ -16,9 +16,10 @@ from sqlalchemy import event, text
 
 from evidence_store.errors import CatalogBusyError, NoSpaceError, SettingsError
 from evidence_store.identifiers import Role
-from storage.catalog import SqlCatalog, create_catalog, open_catalog, revision_of
+from storage.catalog import SqlCatalog, create_catalog, group_commit, open_catalog, revision_of
 from storage.catalog.engine import sqlite_file
 from tests.catalogs import NOW, SI, Filled
+from tests.queues import queue
 
 ROOT = Path(__file__).parents[2]
 BATCH = 20
@@ -154,7 +155,7 @@ def test_a_full_disk_ends_the_transaction_and_nothing_else(tmp_path: Path) -> No
     with closing(create_catalog(url, SI, "A", NOW)) as catalog:
         filled = Filled(catalog)
         filled.add(10)
-        catalog.engine.dispose()
+        catalog.close()
 
         def small(connection: sqlite3.Connection, _: object) -> None:
             pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -166,8 +167,49 @@ def test_a_full_disk_ends_the_transaction_and_nothing_else(tmp_path: Path) -> No
         assert filled.counts() == (1, 10, 10, 10)
         is_whole(catalog)
         event.remove(catalog.engine, "connect", small)
-        catalog.engine.dispose()
+        catalog.close()
         assert [ern.serial for ern in filled.add(1)] == [11]
+
+
+def test_a_full_disk_in_a_shared_transaction_keeps_what_was_acknowledged_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "OPEN_SECONDS_MAX", 60.0)
+    url = f"sqlite:///{tmp_path / 'catalog.db'}"
+    with closing(create_catalog(url, SI, "A", NOW)) as catalog:
+        filled = Filled(catalog)
+        catalog.close()
+
+        def small(connection: sqlite3.Connection, _: object) -> None:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {pages + 20}").close()
+
+        def add(count: int) -> list[int]:
+            with catalog.act() as writer:
+                erns = list(writer.allocate(2026, count))
+                objects = [filled.sealed(filled.fresh(ern)) for ern in erns]
+                writer.add_items([filled.item(ern) for ern in erns])
+                writer.add_sealed(objects)
+                writer.add_versions(
+                    [(filled.version(*each), b"") for each in zip(erns, objects, strict=True)]
+                )
+            return [ern.serial for ern in erns]
+
+        event.listen(catalog.engine, "connect", small)
+        with queue(catalog) as line:
+            waiting = [line.come(add, count) for count in (1, 2000, 1)]
+        acknowledged = [
+            serial
+            for each in waiting
+            if not isinstance(each.exception(60), (NoSpaceError, CatalogBusyError))
+            for serial in each.result()
+        ]
+        assert isinstance(waiting[1].exception(), NoSpaceError)
+        assert serials(catalog) == acknowledged
+        is_whole(catalog)
+        event.remove(catalog.engine, "connect", small)
+        catalog.close()
+        assert len(filled.add(1)) == 1
 
 
 def test_a_file_that_is_no_database_is_named_as_damaged_and_left(tmp_path: Path) -> None:
@@ -207,7 +249,7 @@ def test_a_damaged_page_is_named_when_it_is_met(tmp_path: Path) -> None:
 def test_a_file_that_is_taken_away_is_not_made_anew(tmp_path: Path) -> None:
     file = tmp_path / "catalog.db"
     with closing(create_catalog(f"sqlite:///{file}", SI, "A", NOW)) as catalog:
-        catalog.engine.dispose()
+        catalog.close()
         file.unlink()
         with pytest.raises(SettingsError), catalog.read() as reader:
             reader.state()
