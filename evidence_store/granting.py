@@ -19,12 +19,18 @@ from evidence_store.dossiers import (
     open_dossier,
     take,
 )
-from evidence_store.errors import IncompleteError, MalformedError, NotFoundError, OutOfOrderError
+from evidence_store.errors import (
+    EvidenceError,
+    IncompleteError,
+    MalformedError,
+    NotFoundError,
+    OutOfOrderError,
+)
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern
 from evidence_store.item import Item, ItemStatus
 from evidence_store.kinds import stated
 from evidence_store.moment import Moment
-from evidence_store.ports import CatalogReader, CatalogWriter
+from evidence_store.ports import Catalog, CatalogReader, CatalogWriter
 from evidence_store.protecting import measures_on
 from evidence_store.provider import Purpose
 from evidence_store.registering import Registry
@@ -51,6 +57,7 @@ USERS = (
     OfficerRole.INVESTIGATOR,
 )
 ONWARD_MAX = 8
+RELISTED_AT_ONCE = 500
 ASKABLE = frozenset({"acknowledged", "in_execution", "executed_in_part", "executed", "postponed"})
 CENTRAL = (AuthorityRole.CENTRAL_MLA, AuthorityRole.CENTRAL_EXTRADITION)
 
@@ -422,6 +429,33 @@ def _show_in_lists(writer: CatalogWriter, desk: Desk, dossier: DossierId, *, is_
         own = grant_of(desk.chains.steps(writer, each.id))
         if own.is_signed:
             _show_in_lists(writer, desk, each.id, is_open=is_open and own.state == "active")
+
+
+def relist_grants(catalog: Catalog) -> None:
+    """Let lists show what grants name as it was signed: a catalog that was made anew may not.
+
+    A row was journalled when its own grant went on, and not when one that it rests on did. A grant
+    that cannot be read is left, and named by an audit.
+
+    Raises:
+        CatalogBusyError, NoSpaceError: some may be as they were; do it again.
+    """
+    chains = Chains()
+    after: str | None = None
+    while True:
+        with catalog.write() as writer:
+            page = writer.dossiers.dossiers(DossierKind.GRANT, after=after, limit=RELISTED_AT_ONCE)
+            for each in page.entries:
+                try:
+                    chain = grant_chain(writer, chains, each.id)
+                except EvidenceError:
+                    continue
+                if chain[-1].is_signed:
+                    is_open = all(below.state == "active" for below in chain)
+                    writer.dossiers.open_grant(each.id, is_open=is_open)
+        after = page.after
+        if after is None:
+            return
 
 
 def _note(

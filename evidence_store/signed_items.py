@@ -102,7 +102,7 @@ class SignedItem:
             yield "its row has other terms of its provider than were signed"
         for each in versions:
             if measured(each.fingerprint, each.number) != self.measured.get(each.number):
-                yield f"the row of version {each.number} has other digests than were signed"
+                yield f"the row of version {each.number} has other digests than were signed when it was measured"
 
     def missing(self, versions: Sequence[Version]) -> Iterator[str]:
         """The versions that were signed and have no row."""

@@ -8,6 +8,7 @@ from api import ledger, wiring
 from api.cli.context import ask_passphrase, new_passphrase, shared
 from api.cli.exits import Exit
 from api.cli.output import Json
+from evidence_store.granting import relist_grants
 from evidence_store.identifiers import StateCode
 from evidence_store.index_audit import whole_audit
 from evidence_store.kinds import stated
@@ -70,6 +71,7 @@ def rebuild(context: typer.Context) -> Exit:
     here = shared(context)
     wiring.rebuild_catalog(here.home, ask_passphrase)
     instance = here.instance()
+    relist_grants(instance.catalog)
     problems = [each for each in whole_audit(instance.catalog, instance.tiles) if each.problem]
     for each in problems:
         here.output.note(f"{each.where}: {each.problem}")

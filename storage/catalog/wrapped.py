@@ -17,6 +17,7 @@ from evidence_store.errors import MalformedError
 from evidence_store.rewrap import Kept, Wrapped
 from storage.catalog.door_tables import AccountRow, ChallengeRow, UploadRow
 from storage.catalog.engine import reading, writing
+from storage.catalog.ordering import FIRST
 from storage.catalog.queries import Queries
 from storage.catalog.spelling import Found
 from storage.catalog.tables import table_of
@@ -57,8 +58,7 @@ class SqlWrapped:
         )
         if column.only is not None:
             query = query.where(column.table.c[column.only[0]] == column.only[1])
-        if after is not None:
-            query = query.where(key > column.key_of(after))
+        query = query.where(key > column.key_of(FIRST if after is None else after))
         with reading(self._engine) as connection:
             return Queries(connection).all(query.order_by(key).limit(limit), self._wrapped)
 
