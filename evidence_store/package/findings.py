@@ -26,6 +26,7 @@ class Question(StrEnum):
     """What is asked of a package."""
 
     BAG = "is the bag complete and unchanged?"
+    COMPOSITION = "is all here that the export signed for, and nothing else?"
     POLICY = "who says who is trusted?"
     KEYS = "did the signing key count at its place in the log?"
     CHECKPOINT = "is the checkpoint signed, sealed and consistent with the newest?"

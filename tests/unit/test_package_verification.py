@@ -124,13 +124,13 @@ def test_one_wrong_event_does_not_hide_what_is_proved_of_the_others() -> None:
 
 def test_what_nobody_signed_is_named(sound: Made) -> None:
     sound = Made(dict(sound.files), sound.policy)
-    sound.files["data/items/readme.txt"] = b"believe me"
+    sound.files["read-me.txt"] = b"believe me"
     unsigned = [
         each.subject
         for each in of(verified(sound), Question.BAG)
         if each.outcome is Outcome.NOT_SHOWN
     ]
-    assert unsigned == ["data/items/readme.txt", "report.html"]
+    assert unsigned == ["bag-info.txt", "read-me.txt", "report.html"]
 
 
 # --------------------------------------------------------------------------- times
@@ -187,10 +187,7 @@ def stamp(answer: bytes, _: bytes, roots: bytes) -> datetime:
 @pytest.fixture
 def stamped() -> Made:
     found = told()
-    for ern in (VIDEO, KNIFE):
-        found.act(ern, "exported")
-    found.seal()
-    made = found.made()
+    made = closed(found)
     path = layout.stamp_path(max(found.notes), "tsa-1")
     made.files[f"data/{path}"] = b"roots"
     made.files[f"{layout.TIMESTAMPS}/tsa-1.pem"] = b"roots"
