@@ -95,10 +95,12 @@ class Exporter:
             handle(writer, recorder, drafts)
         return composition
 
-    def recorded(self, choice: Choice, package: str) -> Composition | None:
-        """What the export of this package was recorded to be made of, so that it can be finished.
+    def recorded(
+        self, recorder: Recorder, choice: Choice, reference: str, person: str, package: str
+    ) -> Composition | None:
+        """What `record` gave, asked again with the same arguments, so that it can be finished.
 
-        None if there is no such export, or it was of other things than are chosen now.
+        None if there is no such export: by another, of other things or for another reason is none.
         """
         with self.catalog.read() as reader:
             events = {ern: reader.ledger.events(ern) for ern in choice.erns}
@@ -115,8 +117,14 @@ class Exporter:
             shown = {ern: each.seq for ern, each in exports.items()}
             control = [each for each in _places(reader.ledger) if each < min(indexes)]
             composition = _composed(package, choice, events, shown, control)
-        signed = [each.signed.event.data for each in exports.values()]
-        return composition if all(states(each, composition) for each in signed) else None
+        said = {"officer": person, "purpose": reference}
+        is_same = all(
+            states(each.signed.event.data, composition)
+            and each.signed.event.by.authority == recorder.by.authority
+            and said.items() <= each.signed.disclosed().items()
+            for each in exports.values()
+        )
+        return composition if is_same else None
 
     def write(
         self,

@@ -6,7 +6,8 @@ other, and said to be no proof. The formats are in `docs/format.md`, 14 and 15.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import IO
 
 from evidence_store.errors import EvidenceError, MalformedError
 from evidence_store.ledger.merkle import HASH_BYTES
@@ -21,20 +22,34 @@ from evidence_store.package.sealing import Sealing, Stamps
 
 __all__ = [
     "LIMITS", "Finding", "Outcome", "Question", "Report", "Stamps",
-    "encoded_hashes", "verify_package",
+    "encoded_hashes", "verify_file", "verify_package",
 ]  # fmt: skip
+
+
+def verify_file(
+    file: IO[bytes],
+    policy: Policy | None,
+    stamps: Stamps | None = None,
+    roots: bytes | None = None,
+) -> Report:
+    """As `verify_package`, of a file that may be damaged or no package at all: that is a finding."""
+    try:
+        bag = BagReader(file)
+    except MalformedError as error:
+        return Report((Finding(Question.BAG, Outcome.REFUTED, "package", str(error)),))
+    return verify_package(bag, policy, stamps, roots)
 
 
 def verify_package(
     bag: BagReader,
     policy: Policy | None,
     stamps: Stamps | None = None,
-    roots: Mapping[str, bytes] | None = None,
+    roots: bytes | None = None,
 ) -> Report:
     """Every finding about a package. Never raises for what the package holds.
 
-    `roots` are those of the time-stamp authorities that the court trusts, by name; None takes
-    the package's own, and says so.
+    `roots` are certificates (PEM) of the time-stamp authorities that the court trusts. By those
+    that the package brought itself nothing is proved: whoever made the stamp could have made them.
     """
     findings = Findings()
     _check_bag(bag, findings)

@@ -82,8 +82,7 @@ def test_a_sound_package_is_accepted(
     verify: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     folder, policy = laid_out(closed(told()), tmp_path)
-    arguments = ("--policy", policy) if verify is by_python else (policy,)
-    ran = verify(folder, *arguments)
+    ran = verify(folder, "--policy", policy)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stderr == ""
     assert "REFUTED" not in ran.stdout
@@ -97,7 +96,7 @@ def test_what_an_officer_signed_by_hand_is_accepted(
     verify: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, key: SoftKey
 ) -> None:
     folder, policy = laid_out(closed(told_by_hand(key)), tmp_path)
-    ran = verify(folder, *(("--policy", policy) if verify is by_python else (policy,)))
+    ran = verify(folder, "--policy", policy)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "withheld" not in ran.stdout
     assert ran.stderr == ""
@@ -110,7 +109,7 @@ def test_a_passkeys_answer_that_is_withheld_is_said_to_be_so(
     for stem in made.events():
         made.files.pop(f"{stem}.disclosed")
     folder, policy = laid_out(made, tmp_path)
-    ran = verify(folder, *(("--policy", policy) if verify is by_python else (policy,)))
+    ran = verify(folder, "--policy", policy)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "withheld" in ran.stdout
 
@@ -131,7 +130,7 @@ def test_a_policy_that_comes_with_the_package_is_said_to_be_no_proof(
 )
 def test_it_refuses_when(name: str, harm: Harm, tmp_path: Path) -> None:
     folder, policy = laid_out(harm.build(), tmp_path)
-    ran = VERIFY[name](folder, *(("--policy", policy) if name == PY else (policy,)))
+    ran = VERIFY[name](folder, "--policy", policy)
     assert ran.returncode == 3, ran.stdout + ran.stderr
     assert "REFUTED" in ran.stdout
     assert ran.stderr == ""
@@ -143,7 +142,7 @@ def test_a_policy_of_another_log_is_satisfied_by_nothing(
     made = closed(told())
     folder, policy = laid_out(made, tmp_path)
     policy.write_text(str(Court(origin="log.invalid/hr/other").policy))
-    ran = verify(folder, *(("--policy", policy) if verify is by_python else (policy,)))
+    ran = verify(folder, "--policy", policy)
     assert ran.returncode == 3
 
 
@@ -154,7 +153,7 @@ def test_a_policy_of_several_logs_serves_the_one_at_hand(
     other = str(Court(origin="log.invalid/hr/other").policy).splitlines(keepends=True)
     logs = [line for line in other if line.startswith("log ")]
     policy.write_text("# two States\n" + "".join(logs) + policy.read_text())
-    ran = verify(folder, *(("--policy", policy) if verify is by_python else (policy,)))
+    ran = verify(folder, "--policy", policy)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
@@ -341,7 +340,7 @@ def test_verify_sh_runs_from_any_folder_and_takes_a_policy_by_a_relative_name(
 ) -> None:
     folder, policy = laid_out(closed(told()), tmp_path)
     by_shell(folder)  # or skip
-    ran = run(["/bin/sh", "-c", f"cd '{tmp_path}' && sh {BASE}/{SH} './{policy.name}'"])
+    ran = run(["/bin/sh", "-c", f"cd '{tmp_path}' && sh {BASE}/{SH} --policy './{policy.name}'"])
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

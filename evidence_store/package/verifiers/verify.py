@@ -474,6 +474,8 @@ def check_version(bag, ern, named, versions):
 
 def held_by(chain):
     """Who held it, as the signed receipts say."""
+    if not chain:
+        return None
     held = ["%s from %s (%s, event %d)" % (event["by"].split("/")[1], event["at"], event["act"], event["seq"])
             for _, event, _ in chain if event["act"] in ("registered", "received", "received_with_reservations")
             and event["data"].get("condition") != "missing"]
@@ -494,7 +496,7 @@ def check_stamp(bag, path, roots):
         for name, content in (("note", bag.read("data/checkpoints/%012d.note" % size)), ("tsr", bag.read(path)), ("pem", roots)):
             with open(files[name], "wb") as file:
                 file.write(content)
-        printed = openssl("-reply", "-in", files["tsr"], "-text")
+        printed = openssl("-reply", "-in", files["tsr"], "-token_out", "-text")
         if printed is None:
             unshown.add("the time-stamps: openssl is not here")
             return None
