@@ -45,7 +45,7 @@ LIMITS = (
     "It is proved who signed and that nothing was changed or taken out; not that what was stated is true.",
     "An act that nobody recorded leaves no trace here.",
     "That a key or passkey was used by the person who should use it is outside of this proof.",
-    "A revocation that is not enclosed is not seen here: ask the log for its control entries.",
+    "What was recorded after the export is not seen here, a revocation of a key included: ask the log.",
 )
 
 

@@ -485,8 +485,10 @@ def test_a_package_can_hold_proofs_only(original: Made, tmp_path: Path) -> None:
 
 def exports(home: Path, ern: str = KNIFE) -> int:
     """How many exports of an item are recorded."""
-    rows = run(home, "custody", ern)
-    return sum(row.get("act") == "exported" for row in rows)
+    (row,) = run(home, "custody", ern)
+    timeline = row["timeline"]
+    assert isinstance(timeline, list)
+    return sum(each["act"] == "exported" for each in timeline)
 
 
 def export(
@@ -578,6 +580,20 @@ def test_what_is_refuted_stands_before_everything_else(made: Made) -> None:
     lines = text_of(made, zipped(made), code=3).splitlines()
     assert lines[0] == "THE PACKAGE DOES NOT VERIFY."
     assert lines[1].startswith("REFUTED: data/items/")
+
+
+def test_a_checked_file_is_named_as_a_court_does_with_its_proof(
+    original: Made, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.bin"
+    copy.write_bytes(b"redacted")
+    out = io.StringIO()
+    with redirect_stdout(out):
+        assert main(["--home", str(original.home), "--text", "check", str(copy)]) == 0
+    first, second = out.getvalue().splitlines()
+    assert first.endswith(f"is the redacted version R01 of {VIDEO} (version 2)")
+    assert second.strip().startswith("proved: event 2 measured it, signed by SI/")
+    assert "in the log; held by lab" in second
 
 
 def the_chains_are_cut_at_an_earlier_export(made: Made, later: Path) -> None:
