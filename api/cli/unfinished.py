@@ -67,6 +67,7 @@ def unfinished(output: Path, package: str) -> Iterator[Unfinished]:
                 # link() refuses to replace: what came there meanwhile is not ours to overwrite.
                 output.hardlink_to(path)
             except BaseException:
+                content.truncate(0)  # what is half written would be evidence that lies about
                 if not file.is_recorded:
                     path.unlink(missing_ok=True)
                 raise

@@ -28,7 +28,8 @@ def told(report: Report) -> str:
         lines += ["", *_item(report, ern, history)]
     lines += ["", *_proved(report.findings)]
     lines += ["", *_alike(report.findings, Outcome.NOT_SHOWN, "not shown")]
-    return "\n".join((*lines, "", *LIMITS))
+    # The first of them begins with what is proved: of what does not verify, that is not said.
+    return "\n".join((*lines, "", *(LIMITS if report.verifies else LIMITS[1:])))
 
 
 def custody_rows(history: History) -> list[Json]:
