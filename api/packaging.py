@@ -21,6 +21,7 @@ from evidence_store.errors import DeniedError, EvidenceError, UnavailableError
 from evidence_store.exporting import Choice, Exporter
 from evidence_store.identifiers import DossierId
 from evidence_store.ledger.signing import Signer
+from evidence_store.package.composition import PACKAGE_ID_BYTES, Composition
 from evidence_store.sharing.terms import Action
 
 VERIFIERS = ("verify.py", "verify.sh")
@@ -37,6 +38,15 @@ class Asked:
     purpose: str
     grant: DossierId | None
     reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """A package whose export is recorded: who makes it, what is chosen, and what it is made of."""
+
+    exporter: Exporter
+    choice: Choice
+    composition: Composition
 
 
 def exporter(instance: Instance, cose: Signer | None = None) -> Exporter:
@@ -93,12 +103,19 @@ def package(
     Raises:
         NotFoundError, DeniedError: if a version is not to be had; nothing is made.
         CustodyError: if an item's history does not allow it.
+        MalformedError: if no event has a field that is to be disclosed.
         UnavailableError: if the log has not sealed it yet: try again.
     """
     openings = opened(instance, desk, asked.choice, asked.purpose, asked.grant)
     try:
         making = exporter(instance)
-        making.record(desk.recorder, asked.choice, asked.reference, str(desk.officer))
+        composition = making.record(
+            desk.recorder,
+            asked.choice,
+            asked.reference,
+            str(desk.officer),
+            desk.recorder.random(PACKAGE_ID_BYTES).hex(),
+        )
         problem = ledger.settle(instance)
         if problem is not None:
             raise UnavailableError(f"package: the log has not sealed it yet: {problem}; try again")
@@ -106,16 +123,17 @@ def package(
         for each in openings:
             end(desk, each, error.code, 0, None)
         raise
-    return openings, _served(instance, desk, asked.choice, making, openings)
+    making_it = Making(making, asked.choice, composition)
+    return openings, _served(instance, desk, making_it, openings)
 
 
 def _served(
-    instance: Instance, desk: Desk, choice: Choice, making: Exporter, openings: Sequence[Opening]
+    instance: Instance, desk: Desk, making: Making, openings: Sequence[Opening]
 ) -> Iterator[bytes]:
     """The package's bytes, each piece only while everything in it may still be had."""
     watches = [Watch(desk, cooperation.policy(), each) for each in openings]
     sent, ended = 0, "interrupted"
-    pieces = _made(instance, choice, making, [each.copy_id for each in openings])
+    pieces = _made(instance, making, [each.copy_id for each in openings])
     try:
         for piece in pieces:
             for watch in watches:
@@ -136,7 +154,7 @@ def _served(
 
 
 def _made(
-    instance: Instance, choice: Choice, making: Exporter, copies: Sequence[str]
+    instance: Instance, making: Making, copies: Sequence[str]
 ) -> Generator[bytes, None, None]:
     """What the exporter writes, as it writes it, in bounded memory.
 
@@ -147,7 +165,9 @@ def _made(
 
     def write() -> None:
         try:
-            making.write(choice, cast("IO[bytes]", pipe), instance.clock.now(), copies)
+            file = cast("IO[bytes]", pipe)
+            now = instance.clock.now()
+            making.exporter.write(making.choice, making.composition, file, now, copies)
             pipe.done()
         except BaseException as error:  # noqa: BLE001 - it is raised again where it is read
             failed.append(error)

@@ -3,7 +3,6 @@
 What goes in is read by the ports and written as it comes: memory does not grow with contents.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +11,7 @@ from typing import IO
 from evidence_store.canonical import Json
 from evidence_store.custody.act import Act, ActType
 from evidence_store.custody.timeline import history
-from evidence_store.errors import NotFoundError, UnavailableError
+from evidence_store.errors import MalformedError, NotFoundError, UnavailableError
 from evidence_store.handling import handle
 from evidence_store.identifiers import Ern
 from evidence_store.ledger.by_hand import DISCLOSURE
@@ -24,9 +23,17 @@ from evidence_store.ledger.policy import Policy
 from evidence_store.ledger.proof import LogProof
 from evidence_store.ledger.signing import Signer
 from evidence_store.ledger.tiles import TileTree
-from evidence_store.ledger_port import Recorded, TileStore
+from evidence_store.ledger_port import Control, LedgerReader, Recorded, TileStore
 from evidence_store.package import layout
 from evidence_store.package.bag import BagWriter
+from evidence_store.package.composition import (
+    Composition,
+    EnclosedVersion,
+    ShownItem,
+    identity_of,
+    states,
+)
+from evidence_store.package.items import measured
 from evidence_store.package.report import ItemStory, ShownVersion, report_page
 from evidence_store.package.verification import encoded_hashes
 from evidence_store.ports import Catalog, CatalogReader
@@ -61,27 +68,76 @@ class Exporter:
     stampers: Mapping[str, bytes] = field(default_factory=dict)  # roots, by authority
     _used: set[int] = field(default_factory=set)
 
-    def record(self, recorder: Recorder, choice: Choice, reference: str, person: str) -> None:
-        """Record the export on every item; the log must then take it in.
+    def record(
+        self, recorder: Recorder, choice: Choice, reference: str, person: str, package: str
+    ) -> Composition:
+        """Record the export of this package on every item; the log must then take it in.
+
+        `package` is its identity, 32 random hexadecimal digits. What it is made of is settled and
+        signed here: `write` adds nothing to it and leaves nothing out.
 
         Raises:
-            NotFoundError: if there is no such item.
+            NotFoundError: if there is no such item, or it has no such version.
+            MalformedError: if no event has a field that is to be disclosed.
             CustodyError: if its history does not allow it.
         """
-        data: dict[str, Json] = {
-            "versions": None if choice.versions is None else list(choice.versions)
-        }
-        private: dict[str, Json] = {"officer": person, "purpose": reference}
-        drafts = [Draft(ern, ActType.EXPORTED.value, data, private) for ern in choice.erns]
         with self.catalog.write() as writer:
+            ledger = writer.ledger
+            for ern in choice.erns:
+                writer.item(ern)
+            events = {ern: ledger.events(ern) for ern in choice.erns}
+            _insist_on(choice, events)
+            shown = {ern: len(found) + 1 for ern, found in events.items()}
+            composition = _composed(package, choice, events, shown, _places(ledger))
+            data = composition.statement
+            private: dict[str, Json] = {"officer": person, "purpose": reference}
+            drafts = [Draft(ern, ActType.EXPORTED.value, data, private) for ern in choice.erns]
             handle(writer, recorder, drafts)
+        return composition
+
+    def recorded(
+        self, recorder: Recorder, choice: Choice, reference: str, person: str, package: str
+    ) -> Composition | None:
+        """What `record` gave, asked again with the same arguments, so that it can be finished.
+
+        None if there is no such export: by another, of other things or for another reason is none.
+        """
+        with self.catalog.read() as reader:
+            events = {ern: reader.ledger.events(ern) for ern in choice.erns}
+            exports = {
+                ern: each
+                for ern, found in events.items()
+                for each in found
+                if each.signed.event.act == ActType.EXPORTED
+                and identity_of(each.signed.event.data) == package
+            }
+            indexes = [each.index for each in exports.values() if each.index is not None]
+            if exports.keys() != events.keys() or not indexes:
+                return None
+            shown = {ern: each.seq for ern, each in exports.items()}
+            control = [each for each in _places(reader.ledger) if each < min(indexes)]
+            composition = _composed(package, choice, events, shown, control)
+        said = {"officer": person, "purpose": reference}
+        is_same = all(
+            states(each.signed.event.data, composition)
+            and each.signed.event.by.authority == recorder.by.authority
+            and said.items() <= each.signed.disclosed().items()
+            for each in exports.values()
+        )
+        return composition if is_same else None
 
     def write(
-        self, choice: Choice, file: IO[bytes], now: datetime, copies: Sequence[str] = ()
+        self,
+        choice: Choice,
+        composition: Composition,
+        file: IO[bytes],
+        now: datetime,
+        copies: Sequence[str] = (),
     ) -> None:
         """Write the package into a file that can be read back, too.
 
-        `copies` are the identities of what is handed out: a package that leaks names its accesses.
+        `composition` is what `record` gave. `copies` are the identities of what is handed out: a
+        package that leaks names its accesses.
 
         Raises:
             UnavailableError: if the log has not sealed all of it yet: try again.
@@ -90,47 +146,48 @@ class Exporter:
         bag = BagWriter(file, now)
         self._used = set()
         with self.catalog.read() as reader:
-            about = self._about(reader, choice, now)
-            bag.add(layout.ABOUT, _json(about))
+            by = f"{reader.state()}, {reader.authority()}"
+            bag.add(layout.ABOUT, composition.encode())
             bag.add(layout.POLICY, str(self.policy).encode())
-            stories = [self._add_item(bag, reader, ern, choice) for ern in choice.erns]
-            self._add_controls(bag, reader)
+            stories = [self._add_item(bag, reader, each, choice) for each in composition.items]
+            self._add_controls(bag, reader, composition.control)
             self._add_checkpoints(bag, reader)
         self._add_stamps(bag)
         for name, content in self.verifiers.items():
             bag.add(name, content)
+        about = {"made_at": now.isoformat(), "by": by, "package": composition.package}
         bag.add(layout.REPORT, report_page(about, stories))
-        tags = {"Source-Organization": str(about["by"]), "External-Identifier": str(choice.erns[0])}
+        tags = {"Source-Organization": by, "External-Identifier": composition.package}
         if copies:
             tags["Internal-Sender-Identifier"] = " ".join(
                 f"{MARK.decode()}{each}" for each in copies
             )
         bag.finish(tags)
 
-    def _about(self, reader: CatalogReader, choice: Choice, now: datetime) -> dict[str, Json]:
-        return {
-            "format": layout.FORMAT,
-            "made_at": now.isoformat(),
-            "by": f"{reader.state()}, {reader.authority()}",
-            "items": [str(ern) for ern in choice.erns],
-        }
-
     def _add_item(
-        self, bag: BagWriter, reader: CatalogReader, ern: Ern, choice: Choice
+        self, bag: BagWriter, reader: CatalogReader, item: ShownItem, choice: Choice
     ) -> ItemStory:
+        ern = item.ern
         link = reader.ledger.links([ern])[ern]
         bag.add(layout.key_path(ern), f"{link.item_key.hex()}\n".encode())
-        shown = [
-            self._add_event(bag, reader, recorded, choice) for recorded in reader.ledger.events(ern)
-        ]
+        # What was recorded since the export is no part of it, and would leave the chain open.
+        recorded = reader.ledger.events(ern)[: item.events]
+        shown = [self._add_event(bag, reader, each, choice) for each in recorded]
+        enclosed = {each.number: each for each in item.versions}
+        brought = measured([each.signed for each in recorded])
         versions: list[ShownVersion] = []
-        for version in reader.versions(ern):
-            included = choice.versions is None or version.number in choice.versions
-            if included:
+        for version in (each for each in reader.versions(ern) if each.number in brought):
+            named = enclosed.get(version.number)
+            if named is not None:
                 content = self.vault.open(reader.sealed(version.object_name))
-                bag.add(layout.version_path(ern, version.number, version.type.value), content)
+                bag.add(layout.version_path(ern, named.number, named.kind), content)
             versions.append(
-                ShownVersion(version.number, version.type.value, version.fingerprint, included)
+                ShownVersion(
+                    version.number,
+                    version.type.value,
+                    version.fingerprint,
+                    included=named is not None,
+                )
             )
         return ItemStory(ern, history([Act.of(each) for each in shown]), tuple(versions))
 
@@ -166,9 +223,10 @@ class Exporter:
             bag.add(layout.event_path(*path, "receipt.cose"), content)
         return shown
 
-    def _add_controls(self, bag: BagWriter, reader: CatalogReader) -> None:
-        for control in (each for kind in KINDS for each in reader.ledger.controls(kind)):
-            index = reader.ledger.index_of(commitment_of(control.entry))
+    def _add_controls(self, bag: BagWriter, reader: CatalogReader, named: Sequence[int]) -> None:
+        for index, control in _controls(reader.ledger):
+            if index not in named:
+                continue  # it came after the export
             proof = self._proof(reader, index)
             bag.add(layout.control_path(proof.index, "json"), control.entry[1:])
             bag.add(layout.control_path(proof.index, "tlog-proof"), str(proof).encode())
@@ -216,5 +274,53 @@ def _pending() -> UnavailableError:
     )
 
 
-def _json(value: Mapping[str, Json]) -> bytes:
-    return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
+def _controls(ledger: LedgerReader) -> list[tuple[int, Control]]:
+    """The control entries with their places in the log."""
+    found: list[tuple[int, Control]] = []
+    for control in (each for kind in KINDS for each in ledger.controls(kind)):
+        index = ledger.index_of(commitment_of(control.entry))
+        if index is None:
+            raise _pending()
+        found.append((index, control))
+    return found
+
+
+def _places(ledger: LedgerReader) -> list[int]:
+    return sorted(index for index, _ in _controls(ledger))
+
+
+def _composed(
+    package: str,
+    choice: Choice,
+    events: Mapping[Ern, Sequence[Recorded]],
+    shown: Mapping[Ern, int],
+    control: Sequence[int],
+) -> Composition:
+    """What a package is made of, read from the signed events alone. `shown`: events of each item."""
+    items: list[ShownItem] = []
+    for ern in sorted(choice.erns, key=str):
+        known = measured([each.signed for each in events[ern][: shown[ern]]])
+        versions = tuple(
+            EnclosedVersion(number, each.kind, each.sha256)
+            for number, each in sorted(known.items())
+            if choice.versions is None or number in choice.versions
+        )
+        items.append(ShownItem(ern, shown[ern], versions))
+    return Composition(package, tuple(items), tuple(sorted(control)))
+
+
+def _insist_on(choice: Choice, events: Mapping[Ern, Sequence[Recorded]]) -> None:
+    """Refuse what cannot be shown: a court would take its absence for an answer."""
+    numbers = {
+        number for found in events.values() for number in measured([each.signed for each in found])
+    }
+    missing = [str(each) for each in choice.versions or () if each not in numbers]
+    if missing:
+        raise NotFoundError(f"export: the items have no version {', '.join(missing)}")
+    fields = {"officer", "purpose"}  # of the export itself
+    for found in events.values():
+        for each in found:
+            fields.update(map(SignedEvent.name_of, each.signed.disclosures))
+    unknown = [repr(each[:64]) for each in choice.disclosed or () if each not in fields]
+    if unknown:
+        raise MalformedError(f"disclose: no event of the items has the field {', '.join(unknown)}")

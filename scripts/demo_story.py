@@ -248,7 +248,7 @@ def shown_to_a_court(video: str, fragment: str) -> None:
                 "--policy",
                 "policy.txt",
             ],
-            ["/bin/sh", str(package / "verify.sh"), str(DEMO / "policy.txt")],
+            ["/bin/sh", str(package / "verify.sh"), "--policy", str(DEMO / "policy.txt")],
         ):
             offline(command, expect)
         if expect == 0:

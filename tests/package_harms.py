@@ -13,6 +13,8 @@ from datetime import timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from evidence_store.canonical import Json, canonical
+from evidence_store.digest import Digest, fingerprint
+from evidence_store.identifiers import Ern
 from evidence_store.ledger.by_hand import answers, challenge_of
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.control import ControlEntry
@@ -20,6 +22,7 @@ from evidence_store.ledger.event import Anchor, Draft, Link, unsigned
 from evidence_store.ledger.passkey import from_base64url, to_base64url
 from evidence_store.ledger.proof import LogProof
 from evidence_store.package import layout
+from evidence_store.package.composition import Composition, EnclosedVersion, ShownItem
 from evidence_store.package.findings import Question
 from tests.packages import (
     KNIFE,
@@ -139,7 +142,7 @@ def all_events_are_dropped() -> Made:
     return made
 
 
-@harm(Question.BAG, LARGER)
+@harm(Question.COMPOSITION)
 def an_item_that_is_listed_is_dropped() -> Made:
     made = closed(told())
     for name in [each for each in made.files if str(KNIFE) in each]:
@@ -147,10 +150,10 @@ def an_item_that_is_listed_is_dropped() -> Made:
     return made
 
 
-@harm(Question.BAG, LARGER)
+@harm(Question.COMPOSITION)
 def it_is_of_another_format() -> Made:
     made = closed(told())
-    made.files[layout.ABOUT] = made.files[layout.ABOUT].replace(b"/v1", b"/v9")
+    made.files[layout.ABOUT] = made.files[layout.ABOUT].replace(b"/v2", b"/v1")
     return made
 
 
@@ -291,6 +294,293 @@ def the_consistency_of_two_checkpoints_is_not_proved() -> Made:
     return made
 
 
+# ------------------------------------------- by whoever has the package, to its composition
+
+
+def exported_twice() -> tuple[Made, Made]:
+    """A first package, and a second one after something bad was recorded on both items."""
+    found = told()
+    first = closed(found)
+    found.act(VIDEO, "damaged_declared", {"condition": "damaged"})
+    found.act(KNIFE, "seal_checked", {"seals": ["A-1"], "check": "broken"})
+    return first, closed(found)
+
+
+def cut(made: Made, ern: Ern, events: int) -> None:
+    """Leave only the first events of an item."""
+    for stem in made.events(ern)[events:]:
+        made.drop(stem)
+
+
+def recomposed(made: Made, *items: ShownItem) -> None:
+    """Say that the package is made of these items, as somebody without a key would."""
+    known = Composition.parse(made.files[layout.ABOUT])
+    made.files[layout.ABOUT] = replace(known, items=items).encode()
+
+
+def shown(made: Made) -> tuple[ShownItem, ...]:
+    return Composition.parse(made.files[layout.ABOUT]).items
+
+
+@harm(Question.CHAIN)
+def every_chain_is_cut_at_an_earlier_export() -> Made:
+    first, second = exported_twice()
+    for item in shown(first):
+        cut(second, item.ern, item.events)
+    return second
+
+
+@harm(Question.CHAIN)
+def one_chain_is_cut_at_an_earlier_export() -> Made:
+    first, second = exported_twice()
+    cut(second, KNIFE, len(first.events(KNIFE)))
+    return second
+
+
+@harm(Question.CHAIN)
+def every_chain_is_cut_at_an_earlier_export_and_the_composition_says_so() -> Made:
+    first, second = exported_twice()
+    for item in shown(first):
+        cut(second, item.ern, item.events)
+    recomposed(second, *shown(first))
+    return second
+
+
+@harm(Question.CHAIN)
+def an_item_is_taken_from_an_earlier_package() -> Made:
+    first, second = exported_twice()
+    for name in [each for each in second.files if str(KNIFE) in each]:
+        del second.files[name]
+    second.files |= {name: each for name, each in first.files.items() if str(KNIFE) in name}
+    return second
+
+
+@harm(Question.CHAIN)
+def an_earlier_composition_is_put_over_a_longer_chain() -> Made:
+    first, second = exported_twice()
+    second.files[layout.ABOUT] = first.files[layout.ABOUT]
+    return second
+
+
+@harm(Question.CHAIN)
+def an_item_is_dropped_and_the_composition_says_so() -> Made:
+    made = closed(told())
+    for name in [each for each in made.files if str(KNIFE) in each]:
+        del made.files[name]
+    recomposed(made, *(each for each in shown(made) if each.ern == VIDEO))
+    return made
+
+
+def without_versions(made: Made, *numbers: int) -> Made:
+    for item in shown(made):
+        for each in item.versions:
+            if each.number in numbers:
+                del made.files[layout.version_path(item.ern, each.number, each.kind)]
+    return made
+
+
+def with_versions(item: ShownItem, *numbers: int) -> ShownItem:
+    return replace(item, versions=tuple(v for v in item.versions if v.number in numbers))
+
+
+@harm(Question.COMPOSITION)
+def the_original_is_dropped_and_the_redacted_version_kept() -> Made:
+    return without_versions(closed(told()), 1)
+
+
+@harm(Question.COMPOSITION)
+def all_versions_are_dropped() -> Made:
+    return without_versions(closed(told()), 1, 2)
+
+
+@harm(Question.CHAIN)
+def the_original_is_dropped_and_the_composition_says_so() -> Made:
+    made = without_versions(closed(told()), 1)
+    recomposed(made, *(with_versions(each, 2) for each in shown(made)))
+    return made
+
+
+@harm(Question.CHAIN)
+def all_versions_are_dropped_and_the_composition_says_so() -> Made:
+    made = without_versions(closed(told()), 1, 2)
+    recomposed(made, *(with_versions(each) for each in shown(made)))
+    return made
+
+
+@harm(Question.CHAIN)
+def the_package_is_said_to_be_another_than_was_exported() -> Made:
+    made = closed(told())
+    known = Composition.parse(made.files[layout.ABOUT])
+    made.files[layout.ABOUT] = replace(known, package="0" * 32).encode()
+    return made
+
+
+@harm(Question.COMPOSITION)
+def a_revocation_is_dropped() -> Made:
+    found = told()
+    index = found.revoke(LABORATORY, len(found.entries))
+    found.seal()
+    made = closed(found)
+    made.drop(layout.control_path(index, "json").removesuffix(".json"))
+    return made
+
+
+@harm(Question.CHAIN)
+def a_revocation_is_dropped_and_the_composition_says_so() -> Made:
+    found = told()
+    index = found.revoke(LABORATORY, len(found.entries))
+    found.seal()
+    made = closed(found)
+    made.drop(layout.control_path(index, "json").removesuffix(".json"))
+    known = Composition.parse(made.files[layout.ABOUT])
+    control = tuple(each for each in known.control if each != index)
+    made.files[layout.ABOUT] = replace(known, control=control).encode()
+    return made
+
+
+@harm(Question.COMPOSITION)
+def the_composition_says_that_a_court_made_it() -> Made:
+    made = closed(told())
+    text = made.files[layout.ABOUT]
+    made.files[layout.ABOUT] = text.replace(b'{"control"', b'{"by":"HR, Supreme Court","control"')
+    return made
+
+
+@harm(Question.COMPOSITION)
+def the_composition_is_spelled_otherwise() -> Made:
+    made = closed(told())
+    made.files[layout.ABOUT] += b"\n"
+    return made
+
+
+@harm(Question.COMPOSITION)
+def the_composition_is_missing() -> Made:
+    made = closed(told())
+    del made.files[layout.ABOUT]
+    return made
+
+
+@harm(Question.COMPOSITION)
+def an_item_has_no_files_at_all() -> Made:
+    made = closed(told())
+    for name in [each for each in made.files if str(KNIFE) in each]:
+        del made.files[name]
+    return made
+
+
+@harm(Question.COMPOSITION)
+def a_redacted_copy_is_named_the_original() -> Made:
+    made = closed(told())
+    content = made.files.pop(layout.version_path(VIDEO, 2, "redacted"))
+    made.files[layout.version_path(VIDEO, 2, "original")] = content
+    del made.files[layout.version_path(VIDEO, 1, "original")]
+    return made
+
+
+@harm(Question.COMPOSITION)
+def the_original_is_named_a_redacted_copy() -> Made:
+    made = closed(told())
+    content = made.files.pop(layout.version_path(VIDEO, 1, "original"))
+    made.files[layout.version_path(VIDEO, 1, "redacted")] = content
+    del made.files[layout.version_path(VIDEO, 2, "redacted")]
+    return made
+
+
+@harm(Question.COMPOSITION)
+def a_version_is_numbered_as_a_power_of_ten() -> Made:
+    made = closed(told())
+    content = made.files.pop(layout.version_path(VIDEO, 1, "original"))
+    made.files[f"data/items/{VIDEO}/versions/1e0-original"] = content
+    return made
+
+
+def composed_wrongly(change: Callable[[EnclosedVersion], EnclosedVersion]) -> Made:
+    """An authority that signs for an enclosed version which is not what it measured."""
+    found = told()
+    known = found.composed()
+    items = tuple(replace(item, versions=tuple(map(change, item.versions))) for item in known.items)
+    found.composition = replace(known, items=items)
+    for ern in sorted(found.stories, key=str):
+        found.act(ern, "exported", found.composition.statement)
+    found.seal()
+    made = found.made()
+    for item in known.items:
+        for each in item.versions:
+            path = layout.version_path(item.ern, each.number, each.kind)
+            content = made.files.pop(path)
+            new = change(each)
+            made.files[layout.version_path(item.ern, new.number, new.kind)] = content
+    return made
+
+
+@harm(Question.CONTENT)
+def the_export_signs_for_a_redacted_copy_as_the_original() -> Made:
+    return composed_wrongly(lambda each: replace(each, kind="original"))
+
+
+@harm(Question.CONTENT)
+def the_export_signs_for_a_digest_that_nobody_measured() -> Made:
+    return composed_wrongly(lambda each: replace(each, sha256=Digest.sha256_hex("0" * 64)))
+
+
+@harm(Question.CHAIN)
+def the_export_signs_for_fewer_events_than_there_are() -> Made:
+    found = told()
+    found.composition = found.composed(0)
+    for ern in sorted(found.stories, key=str):
+        found.act(ern, "exported", found.composition.statement)
+    found.seal()
+    made = found.made()
+    for ern in (VIDEO, KNIFE):
+        cut(made, ern, len(made.events(ern)))
+    return made
+
+
+def foreign(path: str) -> None:
+    """A file that nobody signed for, where a court would take it for evidence."""
+
+    def build() -> Made:
+        made = closed(told())
+        made.files[path] = b"a fake"
+        return made
+
+    build.__name__ = "a_foreign_file_is_" + path.replace("/", "_")
+    harm(Question.COMPOSITION)(build)
+
+
+for path in (
+    f"data/items/{VIDEO}/video-original.mp4",
+    f"data/items/{VIDEO}/versions/x/0001-original",
+    f"data/items/{VIDEO}/versions/0003-enhanced",
+    f"data/items/{VIDEO}/Versions.mp4",
+    f"data/items/{VIDEO}/events/000099.json",
+    f"data/items/{VIDEO}/events/000099.disclosed",
+    "data/items/SI-2026-000009/versions/0001-original",
+    f"data/evidence/{VIDEO}.mp4",
+    "data/readme.txt",
+    "data/control/000000000099.json",
+    "data/checkpoints/video.mp4",
+    "data/checkpoints/000000000001-000000000002.consistency",
+    "data/timestamps/video.pem",
+):
+    foreign(path)
+
+
+@harm(Question.DISCLOSURE)
+def a_disclosure_stands_twice() -> Made:
+    made = closed(told())
+    made.files[made.events()[0] + ".disclosed"] *= 2
+    return made
+
+
+@harm(Question.CHECKPOINT, LARGER)
+def a_proof_of_consistency_has_blank_lines() -> Made:
+    made = closed(told())
+    path = next(each for each in sorted(made.files) if each.endswith(".consistency"))
+    made.files[path] = made.files[path].replace(b"\n", b"\n\n")
+    return made
+
+
 # -------------------------------------------------- by somebody within the authority
 
 
@@ -427,8 +717,7 @@ def an_anchor_is_made_up() -> Made:
 @harm(Question.CHECKPOINT, LARGER)
 def a_witness_did_not_cosign() -> Made:
     found = told()
-    for ern in (VIDEO, KNIFE):
-        found.act(ern, "exported")
+    found.export()
     found.seal(without=("w2",))
     return found.made()
 
@@ -474,13 +763,24 @@ def the_chain_only_looks_closed() -> Made:
 @harm(Question.CONTENT)
 def a_version_is_measured_a_second_time_after_it_was_changed() -> Made:
     found = told()
-    found.version(VIDEO, 1, b"a changed video", "enhanced")
-    story = found.stories[VIDEO]
-    del story.versions[layout.version_path(VIDEO, 1, "original")]
-    return closed(found)
+    changed = b"a changed video"
+    found.version(VIDEO, 1, changed, "enhanced")
+    second = EnclosedVersion(1, "enhanced", fingerprint([changed]).sha256)
+    known = found.composed()
+    items = tuple(
+        replace(each, versions=(second,)) if each.ern == VIDEO else each for each in known.items
+    )
+    found.composition = replace(known, items=items)
+    for ern in sorted(found.stories, key=str):
+        found.act(ern, "exported", found.composition.statement)
+    found.seal()
+    versions = found.stories[VIDEO].versions
+    for number, kind in ((1, "original"), (2, "redacted")):
+        del versions[layout.version_path(VIDEO, number, kind)]
+    return found.made()
 
 
-@harm(Question.CONTENT)
+@harm(Question.COMPOSITION)
 def a_content_is_of_no_version() -> Made:
     made = closed(told())
     made.files[layout.version_path(VIDEO, 3, "derivative")] = b"from nowhere"

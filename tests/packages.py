@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from evidence_store.canonical import Json, canonical
+from evidence_store.canonical import Json
 from evidence_store.digest import fingerprint
 from evidence_store.identifiers import ROOT, AuthorityId, Ern, KeyId, StateCode
 from evidence_store.ledger import control
@@ -37,6 +37,8 @@ from evidence_store.ledger.proof import LogProof
 from evidence_store.ledger.tiles import TileTree, grown
 from evidence_store.package import layout
 from evidence_store.package.bag import BagWriter
+from evidence_store.package.composition import Composition, EnclosedVersion, ShownItem
+from evidence_store.package.items import measured
 from evidence_store.package.verification import encoded_hashes
 from storage.ledger.files import TileMemory
 from tests.signing import LABORATORY, POLICE, HeldKeys
@@ -102,6 +104,7 @@ class Court:
     controls: dict[int, ControlEntry] = field(default_factory=dict)
     stories: dict[Ern, Story] = field(default_factory=dict)
     notes: dict[int, Note] = field(default_factory=dict)
+    composition: Composition | None = None  # of the last export
 
     def __post_init__(self) -> None:
         self.signers = self.keys.log_signers(self.origin)
@@ -232,6 +235,25 @@ class Court:
             self.act(ern, "version_added", {**data, "type": kind})
         self.stories[ern].versions[layout.version_path(ern, number, kind)] = content
 
+    def composed(self, more_events: int = 1) -> Composition:
+        """What a package of all there is now would be made of."""
+        items: list[ShownItem] = []
+        for ern, story in sorted(self.stories.items(), key=lambda each: str(each[0])):
+            known = measured([signed for signed, _ in story.events])
+            enclosed = [
+                EnclosedVersion(number, each.kind, each.sha256)
+                for number, each in sorted(known.items())
+                if layout.version_path(ern, number, each.kind) in story.versions
+            ]
+            items.append(ShownItem(ern, len(story.events) + more_events, tuple(enclosed)))
+        return Composition(self.chance(16).hex(), tuple(items), tuple(sorted(self.controls)))
+
+    def export(self) -> None:
+        """Record the export of all items: it signs what the package is made of."""
+        self.composition = self.composed()
+        for ern in sorted(self.stories, key=str):
+            self.act(ern, "exported", self.composition.statement)
+
     def seal(self, *, without: tuple[str, ...] = ()) -> Note:
         """A checkpoint over all entries, signed by the log and cosigned by the witnesses."""
         self.now += MINUTE
@@ -256,9 +278,7 @@ class Court:
     def made(self) -> Made:
         """The package of all items."""
         files = {
-            layout.ABOUT: canonical(
-                {"format": layout.FORMAT, "items": [str(each) for each in sorted(self.stories)]}
-            ),
+            layout.ABOUT: (self.composition or self.composed(0)).encode(),
             layout.POLICY: str(self.policy).encode(),
             layout.REPORT: b"<!doctype html>",
         }
@@ -332,8 +352,7 @@ def told_by_hand(
 
 def closed(found: Court) -> Made:
     """The package, after the export was recorded on every item."""
-    for ern in sorted(found.stories):
-        found.act(ern, "exported", {"versions": None})
+    found.export()
     found.seal()
     return found.made()
 

@@ -17,8 +17,10 @@ from evidence_store.attestation import Attestation, attestation
 from evidence_store.digest import Fingerprint, Fingerprinter
 from evidence_store.errors import EvidenceError, ProofError
 from evidence_store.identifiers import Ern
-from evidence_store.item import VersionType
+from evidence_store.item import Version
+from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.policy import Policy
+from evidence_store.package.items import KnownVersion
 from evidence_store.ports import CatalogReader
 from evidence_store.verification import Comparison, Outcome, Verdict, compare
 from ingest.reading import OpenSource
@@ -56,7 +58,7 @@ def check(
                     **_fields(answer, found),
                     "ledger": None if attested is None else _ledger_fields(attested),
                 }
-                here.output.record(row, _text(file, answer))
+                here.output.record(row, _text(reader, file, answer, attested))
                 exits.append(_exit(answer.verdict))
     return max(exits, key=lambda code: (code == Exit.INTEGRITY, code), default=Exit.DONE)
 
@@ -142,17 +144,38 @@ def _fields(comparison: Comparison, found: Fingerprint | None) -> dict[str, Json
     }
 
 
-def _text(file: Path, comparison: Comparison) -> str:
+def _text(
+    reader: CatalogReader, file: Path, comparison: Comparison, attested: Attestation | None
+) -> str:
     verdict, version = comparison.verdict, comparison.version
     what = verdict.outcome.value.upper().replace("_", " ")
     if verdict.outcome is Outcome.MATCH and version is not None:
-        name = "the original" if version.number == 1 else f"{_words(version.type)} version"
-        return f"{what}  {file} is {name} of {version.ern} (version {version.number})"
+        return (
+            f"{what}  {file} is the {_named(reader, version)} (version {version.number})\n"
+            f"       {_proof(attested)}"
+        )
     return f"{what}  {file}  {verdict.reason}"
 
 
-def _words(kind: VersionType) -> str:
-    return kind.value.replace("_", " ")
+def _named(reader: CatalogReader, version: Version) -> str:
+    """What a court calls it: a redacted copy is told by its place among the redacted ones."""
+    alike = [each for each in reader.versions(version.ern) if each.type is version.type]
+    ordinal = sum(each.number <= version.number for each in alike)
+    known = KnownVersion(version.fingerprint.sha256, version.type.value, ordinal)
+    return known.named(version.ern)
+
+
+def _proof(attested: Attestation | None) -> str:
+    if attested is None or attested.at is None:
+        return "not proved: no signed event is here"
+    signed = (
+        f"event {attested.seq} measured it, signed by {attested.by} on {attested.at.isoformat()}"
+    )
+    if attested.proof is None:
+        return f"{signed}; not proved yet: the log has not sealed it"
+    size = Checkpoint.of(attested.proof.note).size
+    held = attested.custodian or "nobody"
+    return f"proved: {signed}, entry {attested.proof.index} of {size} in the log; held by {held}"
 
 
 def add_to(app: typer.Typer) -> None:

@@ -26,6 +26,7 @@ class Question(StrEnum):
     """What is asked of a package."""
 
     BAG = "is the bag complete and unchanged?"
+    COMPOSITION = "is all here that the export signed for, and nothing else?"
     POLICY = "who says who is trusted?"
     KEYS = "did the signing key count at its place in the log?"
     CHECKPOINT = "is the checkpoint signed, sealed and consistent with the newest?"
@@ -44,7 +45,7 @@ LIMITS = (
     "It is proved who signed and that nothing was changed or taken out; not that what was stated is true.",
     "An act that nobody recorded leaves no trace here.",
     "That a key or passkey was used by the person who should use it is outside of this proof.",
-    "A revocation that is not enclosed is not seen here: ask the log for its control entries.",
+    "What was recorded after the export is not seen here, a revocation of a key included: ask the log.",
 )
 
 

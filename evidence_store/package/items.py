@@ -6,7 +6,7 @@ Events are read one after another, contents in pieces: memory does not grow with
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evidence_store.custody.act import Act
+from evidence_store.custody.act import Act, ActType
 from evidence_store.custody.timeline import History, history
 from evidence_store.digest import Algorithm, Digest, hasher
 from evidence_store.errors import EvidenceError, MalformedError, ProofError
@@ -15,6 +15,7 @@ from evidence_store.ledger.by_hand import check_by_hand
 from evidence_store.ledger.event import ITEM_KEY_BYTES, Event, SignedEvent, leaf
 from evidence_store.package import layout
 from evidence_store.package.bag import BagReader
+from evidence_store.package.composition import Composition, EnclosedVersion, ShownItem, states
 from evidence_store.package.findings import Findings, Outcome, Question
 from evidence_store.package.keys import KeyRegister
 from evidence_store.package.sealing import Sealing
@@ -46,7 +47,9 @@ class ItemVerifier:
     sealing: Sealing
     keys: KeyRegister
     findings: Findings
+    composition: Composition | None
     histories: dict[Ern, History] = field(default_factory=dict)
+    _places: dict[tuple[Ern, int], int] = field(default_factory=dict)
 
     def check(self, name: str) -> None:
         """The item of this folder."""
@@ -85,6 +88,7 @@ class ItemVerifier:
             index, sealed = self.sealing.included(entry, path)
             if event.log != sealed.checkpoint.origin:
                 raise ProofError("the event is of another log")
+            self._places[ern, number] = index
             prove(f"it is entry {index} of {sealed.checkpoint.size}")
             with self.findings.asking(Question.KEYS, subject) as prove_key:
                 if not self.keys.key(event.by).counts_at(index):
@@ -113,38 +117,65 @@ class ItemVerifier:
     def _check_chain(self, ern: Ern, events: Sequence[tuple[int, SignedEvent]]) -> None:
         with self.findings.asking(Question.CHAIN, str(ern)) as prove:
             head: bytes | None = None
-            last = ""
             for seq, (number, signed) in enumerate(events, start=1):
                 event = signed.event
                 if (event.item, event.seq, number) != (ern, seq, seq) or event.prev != head:
                     raise ProofError(f"gap in the item's chain before event {number}")
-                head, last = signed.commitment, event.act
-            if last != "exported":
-                raise ProofError(
-                    "the chain is not closed by the event of its export: the end is missing"
-                )
-            prove(f"{len(events)} events, the last one closes it")
+                head = signed.commitment
+            last = events[-1][1].event if events else None
+            prove(f"{len(events)} events; {self._closing(ern, len(events), last)}")
+
+    def _closing(self, ern: Ern, found: int, last: Event | None) -> str:
+        """Up to where the chain is shown: the last event must be the export of this very package.
+
+        Any other, an earlier export too, is a place at which somebody could have cut it.
+        """
+        shown = self._named(ern)
+        if shown is None or self.composition is None:
+            raise ProofError("the chain is not closed: the package does not name the item")
+        if last is None or last.act != ActType.EXPORTED or not states(last.data, self.composition):
+            raise ProofError(
+                "the chain is not closed by the export of this very package: its end is missing, "
+                "or the package was put together otherwise than was signed"
+            )
+        if found != shown.events:
+            raise ProofError(f"expected {shown.events} events, as the export signed; found {found}")
+        place = self._places.get((ern, found))
+        entry = "an entry that is not shown" if place is None else f"entry {place}"
+        return (
+            f"shown up to {entry} of the log, {last.at.isoformat()}: the export of this package, "
+            f"{self.composition.package}, by {last.by}; of what came later nothing is shown"
+        )
+
+    def _named(self, ern: Ern) -> ShownItem | None:
+        items = () if self.composition is None else self.composition.items
+        return next((each for each in items if each.ern == ern), None)
 
     def _check_contents(self, ern: Ern, events: Sequence[SignedEvent]) -> None:
-        paths = self.bag.under(f"{layout.ITEMS}/{ern}/versions")
+        shown = self._named(ern)
+        if shown is None or not shown.versions:
+            return
         known: Mapping[int, KnownVersion] = {}
-        if paths:
-            with self.findings.asking(Question.CONTENT, str(ern)):
-                known = measured(events)
-        for path in paths:
+        with self.findings.asking(Question.CONTENT, str(ern)):
+            known = measured(events)
+        for version in shown.versions:
+            path = layout.version_path(ern, version.number, version.kind)
             with self.findings.asking(Question.CONTENT, path) as prove:
-                prove(self._matched(ern, path, known))
+                prove(self._matched(ern, path, version, known.get(version.number)))
 
-    def _matched(self, ern: Ern, path: str, known: Mapping[int, KnownVersion]) -> str:
+    def _matched(
+        self, ern: Ern, path: str, named: EnclosedVersion, version: KnownVersion | None
+    ) -> str:
         state, size_bytes = hasher(Algorithm.SHA256), 0
         for chunk in self.bag.chunks(path):
             state.update(chunk)
             size_bytes += len(chunk)
         found = Digest(Algorithm.SHA256, state.digest())
-        number = int(path.rsplit("/", 1)[1].split("-", 1)[0])
-        version = known.get(number)
-        if version is None or found != version.sha256:
-            raise ProofError(f"the bytes are not those measured of version {number} of {ern}")
+        if version is None or found != version.sha256 or found != named.sha256:
+            raise ProofError(f"the bytes are not those measured of version {named.number} of {ern}")
+        # Its name would tell a court that a redacted copy is the original.
+        if named.kind != version.kind:
+            raise ProofError(f"it is named {named.kind}, and is the {version.named(ern)}")
         return f"{version.named(ern)}, {size_bytes} bytes, sha256 {found.hex}"
 
     def _check_custody(self, ern: Ern, events: Sequence[SignedEvent]) -> None:

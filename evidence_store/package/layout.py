@@ -4,7 +4,7 @@ import re
 
 from evidence_store.identifiers import Ern, Subject
 
-FORMAT = "evidence-package/v1"
+FORMAT = "evidence-package/v2"
 ABOUT = "data/package.json"
 POLICY = "data/policy.txt"
 CONTROL = "data/control"
@@ -13,22 +13,32 @@ TIMESTAMPS = "data/timestamps"
 ITEMS = "data/items"
 REPORT = "report.html"
 
-_VOUCHED_FOR = re.compile(
-    r"""
-      bagit\.txt | bag-info\.txt | (tag)?manifest-sha256\.txt
-    | data/(package\.json | policy\.txt)
-    | data/items/[^/]+/(item\.key | versions/[^/]+ | events/\d+\.(json|sig|disclosed|tlog-proof))
-    | data/control/\d+\.(json|tlog-proof)
-    | data/checkpoints/\d+(-\d+\.consistency | \.note)
-    | data/timestamps/[^/]+\.(tsr|pem)
-    """,
+EVENT_FILES = ("json", "sig", "tlog-proof")  # besides: disclosed, receipt.cose
+
+# What a verifier reads, or cannot do without; of the tag files, the manifests check only each other.
+_TAG_FILES = {"bagit.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt"}
+# What follows the log, and comes after the composition was signed: judged for what it is.
+_OF_THE_LOG = re.compile(
+    r"data/checkpoints/\d+(-\d+\.consistency | \.note) | data/timestamps/[^/]+\.(tsr|pem)",
     re.ASCII | re.VERBOSE,
 )
+_BESIDE_AN_EVENT = re.compile(r"(data/items/[^/]+/events/\d+)\.(disclosed|receipt\.cose)", re.ASCII)
 
 
-def is_vouched_for(path: str) -> bool:
-    """Whether verification answers for the file; for all others only the manifests speak."""
-    return _VOUCHED_FOR.fullmatch(path) is not None
+def is_of_the_log(path: str) -> bool:
+    """Whether it is a checkpoint, a proof between two, a time-stamp or its roots."""
+    return _OF_THE_LOG.fullmatch(path) is not None
+
+
+def event_beside(path: str) -> str | None:
+    """The event whose disclosures or COSE receipt the file is; None if it is neither."""
+    found = _BESIDE_AN_EVENT.fullmatch(path)
+    return None if found is None else f"{found[1]}.json"
+
+
+def is_signed_by_nobody(path: str) -> bool:
+    """Whether only a manifest, which anybody can make anew, speaks for the file."""
+    return not path.startswith("data/") and path not in _TAG_FILES
 
 
 def event_path(ern: Subject, seq: int, ending: str) -> str:

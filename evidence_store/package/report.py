@@ -56,7 +56,7 @@ def report_page(
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Custody report</title>'
         f"<style>{_STYLE}</style></head><body><h1>Custody report</h1>"
-        f"<p>Made on {escape(str(about['made_at']))} by {escape(str(about['by']))}.</p>"
+        f"<p>Made on {escape(str(about['made_at']))} by {escape(str(about['by']))}: package {escape(str(about['package']))}.</p>"
         "<p>This page tells what the enclosed events say. To check it without trusting anybody who "
         "made it, run <code>python verify.py</code> or <code>sh verify.sh</code> in this folder.</p>"
         f"{body}<h2>What this does not show</h2><ul>{limits}</ul></body></html>\n"

@@ -4,12 +4,12 @@ Two roots for one size, both signed by the log, are a fork; so every proof is he
 checkpoint of its size that is enclosed, and each of those to the newest.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from evidence_store.custody.timeline import CLOCK_TOLERANCE
-from evidence_store.errors import ProofError
+from evidence_store.errors import FixityError, ProofError
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.event import Anchor, Event
 from evidence_store.ledger.merkle import leaf_hash, verify_consistency, verify_inclusion
@@ -61,19 +61,22 @@ class Sealing:
                 self._check_consistency(self._sealed[size].checkpoint, newest)
                 prove(f"it is the beginning of the newest, of size {newest.size}")
 
-    def check_stamps(self, stamps: Stamps | None, roots: Mapping[str, bytes] | None) -> None:
-        """Every time-stamp, under these roots by authority, or those of the package if None."""
-        answers = [each for each in self.bag.under(layout.TIMESTAMPS) if each.endswith(".tsr")]
-        if answers and stamps is not None and roots is None:
-            detail = "the package itself names the time-stamp authorities; bring roots of your own"
-            self.findings.say(Question.POLICY, Outcome.NOT_SHOWN, "time-stamps", detail)
-        for path in answers:
+    def check_stamps(self, stamps: Stamps | None, roots: bytes | None) -> None:
+        """Every time-stamp. Only under the court's own roots does one prove a time."""
+        for path in self.bag.under(layout.TIMESTAMPS):
+            if not path.endswith(".tsr"):
+                continue
             if stamps is None:
                 detail = "this verifier checks no stamps"
                 self.findings.say(Question.STAMP, Outcome.NOT_SHOWN, path, detail)
                 continue
             with self.findings.asking(Question.STAMP, path) as prove:
-                prove(self._stamp(path, stamps, roots))
+                confirmed = None if roots is None else self._confirmed(path, stamps, roots)
+                if confirmed is None:
+                    said = self._by_its_own_roots(path, stamps, brought=roots is not None)
+                    self.findings.say(Question.STAMP, Outcome.NOT_SHOWN, path, said)
+                else:
+                    prove(confirmed)
 
     def included(self, entry: bytes, path: str) -> tuple[int, Sealed]:
         """Where the entry is, by the proof in this file, and the sealed checkpoint that holds it.
@@ -136,21 +139,37 @@ class Sealing:
         proof = [from_base64(line, "consistency") for line in self.bag.text(path).splitlines()]
         verify_consistency(one.size, newest.size, one.root, newest.root, proof)
 
-    def _stamp(self, path: str, stamps: Stamps, own: Mapping[str, bytes] | None) -> str:
+    def _stamped_note(self, path: str) -> tuple[int, str, bytes]:
         size, authority = path.rsplit("/", 1)[1].removesuffix(".tsr").split("-", 1)
-        note = self.bag.read(layout.checkpoint_path(int(size)))
-        if own is None:
-            roots, whose = self.bag.read(f"{layout.TIMESTAMPS}/{authority}.pem"), "the package's"
-        elif authority in own:
-            roots, whose = own[authority], "your"
-        else:
-            raise ProofError(f"expected roots for {authority}")
-        at = stamps(self.bag.read(path), note, roots)
-        bound = Bound(at, f"{authority}, by {whose} roots")
-        known = self._stamped.setdefault(int(size), bound)
+        return int(size), authority, self.bag.read(layout.checkpoint_path(int(size)))
+
+    def _confirmed(self, path: str, stamps: Stamps, roots: bytes) -> str | None:
+        """What the stamp confirms by the court's roots; None if it is by none of them."""
+        size, authority, note = self._stamped_note(path)
+        try:
+            at = stamps(self.bag.read(path), note, roots)
+        except (FixityError, ProofError):
+            return None
+        bound = Bound(at, f"{authority}, by your roots")
+        known = self._stamped.setdefault(size, bound)
         if at < known.at:
-            self._stamped[int(size)] = bound
-        return f"{authority} confirms it on {at.isoformat()}, by {whose} roots"
+            self._stamped[size] = bound
+        return f"{authority} confirms it on {at.isoformat()}, by your roots"
+
+    def _by_its_own_roots(self, path: str, stamps: Stamps, *, brought: bool) -> str:
+        """What a stamp says on nobody's word but the package's.
+
+        Raises:
+            EvidenceError: if it does not hold even by these: it was damaged.
+        """
+        _, authority, note = self._stamped_note(path)
+        roots = self.bag.read(f"{layout.TIMESTAMPS}/{authority}.pem")
+        at = stamps(self.bag.read(path), note, roots)
+        own = "it is by none of your roots" if brought else "bring roots of your own"
+        return (
+            f"{authority} says {at.isoformat()}, by a root that the package brought itself, which "
+            f"proves nothing: {own}"
+        )
 
     def _since(self, anchor: Anchor | None, index: int) -> Bound | None:
         """From when on the anchor was there; None if that is not shown."""

@@ -6,14 +6,15 @@ other, and said to be no proof. The formats are in `docs/format.md`, 14 and 15.
 """
 
 import base64
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import IO
 
 from evidence_store.errors import EvidenceError, MalformedError
 from evidence_store.ledger.merkle import HASH_BYTES
 from evidence_store.ledger.policy import Policy
 from evidence_store.package import layout
 from evidence_store.package.bag import BagReader
+from evidence_store.package.composition import Composition
 from evidence_store.package.findings import LIMITS, Finding, Findings, Outcome, Question, Report
 from evidence_store.package.items import ItemVerifier
 from evidence_store.package.keys import KeyRegister
@@ -21,25 +22,39 @@ from evidence_store.package.sealing import Sealing, Stamps
 
 __all__ = [
     "LIMITS", "Finding", "Outcome", "Question", "Report", "Stamps",
-    "about", "encoded_hashes", "verify_package",
+    "encoded_hashes", "verify_file", "verify_package",
 ]  # fmt: skip
+
+
+def verify_file(
+    file: IO[bytes],
+    policy: Policy | None,
+    stamps: Stamps | None = None,
+    roots: bytes | None = None,
+) -> Report:
+    """As `verify_package`, of a file that may be damaged or no package at all: that is a finding."""
+    try:
+        bag = BagReader(file)
+    except MalformedError as error:
+        return Report((Finding(Question.BAG, Outcome.REFUTED, "package", str(error)),))
+    return verify_package(bag, policy, stamps, roots)
 
 
 def verify_package(
     bag: BagReader,
     policy: Policy | None,
     stamps: Stamps | None = None,
-    roots: Mapping[str, bytes] | None = None,
+    roots: bytes | None = None,
 ) -> Report:
     """Every finding about a package. Never raises for what the package holds.
 
-    `roots` are those of the time-stamp authorities that the court trusts, by name; None takes
-    the package's own, and says so.
+    `roots` are certificates (PEM) of the time-stamp authorities that the court trusts. By those
+    that the package brought itself nothing is proved: whoever made the stamp could have made them.
     """
     findings = Findings()
     _check_bag(bag, findings)
     names = sorted({each.split("/")[2] for each in bag.under(layout.ITEMS)})
-    _check_about(bag, names, findings)
+    composition = _check_composition(bag, findings)
     trusted = _trusted(bag, policy, findings)
     if trusted is None:
         return Report(tuple(findings.found))
@@ -48,25 +63,10 @@ def verify_package(
     sealing.check_stamps(stamps, roots)
     keys = KeyRegister(bag, sealing, findings)
     keys.check()
-    items = ItemVerifier(bag, sealing, keys, findings)
+    items = ItemVerifier(bag, sealing, keys, findings, composition)
     for name in names:
         items.check(name)
     return Report(tuple(findings.found), items.histories)
-
-
-def about(bag: BagReader) -> Mapping[str, object]:
-    """What the package says of itself; not believed.
-
-    Raises:
-        MalformedError: if it says nothing of this format.
-    """
-    try:
-        found = json.loads(bag.text(layout.ABOUT))
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or found.get("format") != layout.FORMAT:
-        raise MalformedError(f"package: expected the format {layout.FORMAT}")
-    return found
 
 
 def encoded_hashes(hashes: Sequence[bytes]) -> bytes:
@@ -88,17 +88,48 @@ def _check_bag(bag: BagReader, findings: Findings) -> None:
         detail = f"{len(bag.names)} files are what the manifests say"
         findings.say(Question.BAG, Outcome.PROVED, "package", detail)
     # A manifest can be made anew by whoever adds a file, so that says nothing of what is in it.
-    for name in sorted(each for each in bag.names if not layout.is_vouched_for(each)):
+    for name in sorted(filter(layout.is_signed_by_nobody, bag.names)):
         detail = "nobody signed it: rely on these findings, not on what it says"
         findings.say(Question.BAG, Outcome.NOT_SHOWN, name, detail)
 
 
-def _check_about(bag: BagReader, names: Sequence[str], findings: Findings) -> None:
-    with findings.asking(Question.BAG, layout.ABOUT) as prove:
-        listed = about(bag).get("items")
-        if not names or not isinstance(listed, list) or sorted(map(str, listed)) != names:
-            raise MalformedError(f"it lists other items than the package holds, {names}")
-        prove(f"the package holds the {len(names)} items that it lists")
+def _check_composition(bag: BagReader, findings: Findings) -> Composition | None:
+    """What the package says that it is made of; whether that was signed, the items' chains show."""
+    composition: Composition | None = None
+    with findings.asking(Question.COMPOSITION, layout.ABOUT) as prove:
+        composition = Composition.parse(bag.read(layout.ABOUT))
+        if sum(each.events for each in composition.items) > len(bag.names):
+            raise MalformedError("it names more events than the package has files")
+        named = composition.files()
+        there = {each for each in bag.names if each.startswith("data/")}
+        for name in sorted(named - there):
+            detail = "the export names it, and it is not here"
+            findings.say(Question.COMPOSITION, Outcome.REFUTED, name, detail)
+        foreign = sorted(each for each in there - named if not _belongs(each, named, there))
+        for name in foreign:
+            detail = "nothing that was signed names it: it is no part of this evidence"
+            findings.say(Question.COMPOSITION, Outcome.REFUTED, name, detail)
+        if named <= there and not foreign:
+            versions = sum(len(each.versions) for each in composition.items)
+            prove(
+                f"package {composition.package}: {len(composition.items)} items, {versions} "
+                f"versions enclosed and {len(composition.control)} control entries, and no others"
+            )
+    for name in sorted(each for each in bag.names if each.endswith(".receipt.cose")):
+        detail = "a receipt in COSE, for other tools; it is not looked at here"
+        findings.say(Question.INCLUSION, Outcome.NOT_SHOWN, name, detail)
+    return composition
+
+
+def _belongs(path: str, named: set[str], there: set[str]) -> bool:
+    """Whether a file that the export did not name stands beside one that it did, or is the log's."""
+    if path.startswith(f"{layout.TIMESTAMPS}/") and path.endswith(".pem"):
+        authority = path.rsplit("/", 1)[1].removesuffix(".pem")
+        return any(each.endswith(f"-{authority}.tsr") for each in there)
+    if path.endswith(".consistency"):
+        note = path.rsplit("-", 1)[0] + ".note"
+        return layout.is_of_the_log(path) and note in there
+    return layout.is_of_the_log(path) or layout.event_beside(path) in named
 
 
 def _trusted(bag: BagReader, own: Policy | None, findings: Findings) -> Policy | None:

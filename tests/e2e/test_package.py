@@ -155,7 +155,9 @@ def verify_sh(made: Made) -> int:
     if missing:
         pytest.skip(f"verify.sh needs {', '.join(missing)}: apt-get install openssl coreutils")
     return subprocess.run(  # noqa: S603 - our own verifier
-        ["/bin/sh", made.folder / "verify.sh", made.policy], capture_output=True, check=False
+        ["/bin/sh", made.folder / "verify.sh", "--policy", made.policy],
+        capture_output=True,
+        check=False,
     ).returncode
 
 
@@ -427,12 +429,30 @@ def test_a_policy_for_another_log_accepts_nothing(
     [b"", b"PK", b"not a zip at all" * 100],
     ids=["empty", "cut short", "something else"],
 )
-def test_what_is_no_package_gets_a_clear_error(
+def test_what_is_no_package_is_refuted_with_a_finding(
     original: Made, tmp_path: Path, content: bytes
 ) -> None:
     path = tmp_path / "x.zip"
     path.write_bytes(content)
-    run(original.home, "verify-package", path, code=2)
+    finding, summary = run(original.home, "verify-package", path, code=3)
+    assert finding["outcome"] == "refuted"
+    assert summary["summary"]["verifies"] is False  # type: ignore[index] # it is a mapping
+
+
+def test_a_byte_of_the_zips_directory_is_refuted_and_no_usage_error(
+    original: Made, tmp_path: Path
+) -> None:
+    content = bytearray(original.file.read_bytes())
+    content[content.rindex(b"PK\x01\x02")] ^= 1
+    path = tmp_path / "x.zip"
+    path.write_bytes(content)
+    run(original.home, "verify-package", path, code=3)
+    path.write_bytes(original.file.read_bytes()[:-1000])
+    run(original.home, "verify-package", path, code=3)
+
+
+def test_a_package_that_is_not_there_is_a_usage_error(original: Made, tmp_path: Path) -> None:
+    run(original.home, "verify-package", tmp_path / "none.zip", code=2)
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/x", f"{BASE}/../x", "elsewhere/x"])
@@ -443,7 +463,7 @@ def test_a_name_that_leads_out_of_the_package_is_refused(
     shutil.copy(original.file, path)
     with zipfile.ZipFile(path, "a") as content:
         content.writestr(name, b"x")
-    run(original.home, "verify-package", path, code=2)
+    run(original.home, "verify-package", path, code=3)
 
 
 def test_an_export_never_replaces_a_file(original: Made, tmp_path: Path) -> None:
@@ -461,3 +481,140 @@ def test_a_package_can_hold_proofs_only(original: Made, tmp_path: Path) -> None:
     )  # fmt: skip
     records = run(original.home, "verify-package", path, "--policy", original.policy)
     assert not [each for each in records if each.get("question") == "content"]
+
+
+def exports(home: Path, ern: str = KNIFE) -> int:
+    """How many exports of an item are recorded."""
+    (row,) = run(home, "custody", ern)
+    timeline = row["timeline"]
+    assert isinstance(timeline, list)
+    return sum(each["act"] == "exported" for each in timeline)
+
+
+def export(
+    original: Made, path: Path, *more: str, code: int = 0, erns: tuple[str, ...] = (KNIFE,)
+) -> list[dict[str, object]]:
+    fixed = ("--person", "A", "--reference", "r")
+    return run(original.home, "export", *erns, "-o", path, *fixed, *more, code=code)
+
+
+def test_an_export_into_a_folder_that_is_not_there_records_nothing(
+    original: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = exports(original.home)
+    export(original, tmp_path / "none/x.zip", code=2)
+    assert "E100" in capsys.readouterr().err
+    assert exports(original.home) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("asked", [("--versions", "9"), ("--disclose", "nosuchfield")])
+def test_an_export_of_what_is_not_there_is_refused_and_records_nothing(
+    original: Made, tmp_path: Path, asked: tuple[str, str]
+) -> None:
+    before = exports(original.home)
+    export(original, tmp_path / "x.zip", *asked, code=2, erns=(KNIFE, VIDEO))
+    assert exports(original.home) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_that_the_log_did_not_seal_is_finished_by_the_same_command(
+    original: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = exports(original.home)
+    path = tmp_path / "x.zip"
+    with monkeypatch.context() as patch:
+        patch.setattr("api.ledger.settle", lambda _: "the witness is down")
+        export(original, path, code=4)
+        export(original, path, code=4)
+    assert exports(original.home) == before + 1
+    run(original.home, "act", "hold_placed", KNIFE, "--person", "A", "--hold", "H1")
+    (row,) = export(original, path)
+    assert exports(original.home) == before + 1
+    assert [each.name for each in tmp_path.iterdir()] == ["x.zip"]
+    records = run(original.home, "verify-package", path, "--policy", original.policy)
+    composed = [each for each in records if each.get("question") == "composition"]
+    assert str(row["package"]) in str(composed)
+
+
+def test_what_is_asked_otherwise_than_before_is_another_export(
+    original: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = exports(original.home)
+    path = tmp_path / "x.zip"
+    with monkeypatch.context() as patch:
+        patch.setattr("api.ledger.settle", lambda _: "the witness is down")
+        export(original, path, code=4)
+    run(original.home, "export", KNIFE, "-o", path, "--person", "B", "--reference", "r")
+    assert exports(original.home) == before + 2
+
+
+def text_of(original: Made, path: Path, *more: str | Path, code: int = 0) -> str:
+    out = io.StringIO()
+    with redirect_stdout(out):
+        found = main(
+            ["--home", str(original.home), "--text", "verify-package", str(path), *map(str, more)]
+        )
+    assert found == code
+    return out.getvalue()
+
+
+def test_the_text_says_first_whether_it_verifies_then_what_matched_and_who_held_it(
+    original: Made,
+) -> None:
+    text = text_of(original, original.file, "--policy", original.policy)
+    lines = text.splitlines()
+    assert lines[0] == "The package verifies."
+    assert f"matched: redacted version R01 of {VIDEO}" in text
+    assert "held by lab at the end of what is shown" in text
+    assert any("UTC  registered by police-directorate" in line for line in lines)
+    assert any("UTC  received_with_reservations by lab" in line for line in lines)
+    alike = [line for line in lines if "nobody signed it" in line]
+    assert len(alike) == 1
+    assert lines.index(alike[0]) > lines.index(f"{KNIFE}")
+
+
+def test_what_is_refuted_stands_before_everything_else(made: Made) -> None:
+    a_byte_of_the_content(made)
+    manifests(made)
+    lines = text_of(made, zipped(made), code=3).splitlines()
+    assert lines[0] == "THE PACKAGE DOES NOT VERIFY."
+    assert lines[1].startswith("REFUTED: data/items/")
+
+
+def test_a_checked_file_is_named_as_a_court_does_with_its_proof(
+    original: Made, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.bin"
+    copy.write_bytes(b"redacted")
+    out = io.StringIO()
+    with redirect_stdout(out):
+        assert main(["--home", str(original.home), "--text", "check", str(copy)]) == 0
+    first, second = out.getvalue().splitlines()
+    assert first.endswith(f"is the redacted version R01 of {VIDEO} (version 2)")
+    assert second.strip().startswith("proved: event 2 measured it, signed by SI/")
+    assert "in the log; held by lab" in second
+
+
+def the_chains_are_cut_at_an_earlier_export(made: Made, later: Path) -> None:
+    """What was exported before is all that is left of the events in a later package."""
+    kept = {ern: len(events(made, ern)) for ern in (VIDEO, KNIFE)}
+    shutil.rmtree(made.folder)
+    with zipfile.ZipFile(later) as content:
+        content.extractall(made.folder.parent)
+    for ern, number in kept.items():
+        for path in (made.folder / "data/items" / ern / "events").iterdir():
+            if int(path.name.split(".")[0]) > number:
+                path.unlink()
+
+
+def test_a_package_that_was_cut_at_an_earlier_export_is_refused(
+    original: Made, made: Made, tmp_path: Path
+) -> None:
+    later = tmp_path / "later.zip"
+    run(original.home, "act", "damaged_declared", KNIFE, "--person", "A")
+    export(original, later, erns=(VIDEO, KNIFE))
+    the_chains_are_cut_at_an_earlier_export(made, later)
+    manifests(made)
+    for name, verifier in VERIFIERS.items():
+        assert verifier(made) == 3, name

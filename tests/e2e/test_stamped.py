@@ -1,6 +1,15 @@
 """Time-stamps on the log's checkpoints, from asking for them to the court."""
 
+import subprocess
+import sys
+import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from tests.e2e.conftest import Evidence
 from tests.tsa import LocalTsa
@@ -13,9 +22,20 @@ def configure(evidence: Evidence, tsa: LocalTsa) -> None:
     )
 
 
+def certificate() -> str:
+    """The root of an authority that stamped nothing."""
+    key, now = Ed25519PrivateKey.generate(), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "another")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1)
+    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return builder.sign(key, None).public_bytes(Encoding.PEM).decode()
+
+
 def exported(evidence: Evidence, ern: str, path: Path) -> list[dict[str, object]]:
     evidence("export", ern, "-o", path, "--person", "A", "--reference", "r", "--versions", "none")
-    found: list[dict[str, object]] = evidence("verify-package", path).lines
+    root = evidence.home / "tsa-1.pem"
+    found: list[dict[str, object]] = evidence("verify-package", path, "--tsa-root", root).lines
     return found
 
 
@@ -30,6 +50,36 @@ def test_a_stamp_bounds_the_time_of_every_event(
     found = exported(evidence, ern, tmp_path / "p.zip")
     assert {each["outcome"] for each in found if each["question"] == "stamp"} == {"proved"}
     assert {each["outcome"] for each in found if each["question"] == "time"} == {"proved"}
+    alone = evidence("verify-package", tmp_path / "p.zip").lines
+    shown = {each["outcome"] for each in alone if each["question"] in {"stamp", "time"}}
+    assert shown == {"not_shown"}
+
+
+def test_verify_py_takes_a_stamp_by_the_roots_that_the_court_brings_alone(
+    evidence: Evidence, folder: Path, tsa: LocalTsa, tmp_path: Path
+) -> None:
+    configure(evidence, tsa)
+    package = tmp_path / "p.zip"
+    exported(evidence, evidence.ingest(folder / "note.txt").lines[0]["ern"], package)
+    with zipfile.ZipFile(package) as content:
+        (tmp_path / "verify.py").write_bytes(content.read("evidence-package/verify.py"))
+    command = [sys.executable, "-I", str(tmp_path / "verify.py"), str(package)]
+    other = tmp_path / "other.pem"
+    other.write_text(certificate())
+    for roots, said in (
+        ([], "by roots that the package brought itself they prove nothing"),
+        (["--tsa-root", str(other)], "under none of your roots"),
+        (["--tsa-root", str(evidence.home / "tsa-1.pem")], "by your roots"),
+        (
+            ["--tsa-root", str(other), "--tsa-root", str(evidence.home / "tsa-1.pem")],
+            "by your roots",
+        ),
+    ):
+        ran = subprocess.run(  # noqa: S603 - our own verifier
+            [*command, *roots], capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stdout
+        assert said in ran.stdout
 
 
 def test_an_authority_that_is_down_delays_nothing_and_is_asked_again(

@@ -1,6 +1,7 @@
 """The verifiers that travel with a package, run as a court would run them: alone, and in its folder."""
 
 import ast
+import hashlib
 import io
 import os
 import shutil
@@ -82,8 +83,7 @@ def test_a_sound_package_is_accepted(
     verify: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     folder, policy = laid_out(closed(told()), tmp_path)
-    arguments = ("--policy", policy) if verify is by_python else (policy,)
-    ran = verify(folder, *arguments)
+    ran = verify(folder, "--policy", policy)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stderr == ""
     assert "REFUTED" not in ran.stdout
@@ -97,7 +97,7 @@ def test_what_an_officer_signed_by_hand_is_accepted(
     verify: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, key: SoftKey
 ) -> None:
     folder, policy = laid_out(closed(told_by_hand(key)), tmp_path)
-    ran = verify(folder, *(("--policy", policy) if verify is by_python else (policy,)))
+    ran = verify(folder, "--policy", policy)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "withheld" not in ran.stdout
     assert ran.stderr == ""
@@ -110,7 +110,7 @@ def test_a_passkeys_answer_that_is_withheld_is_said_to_be_so(
     for stem in made.events():
         made.files.pop(f"{stem}.disclosed")
     folder, policy = laid_out(made, tmp_path)
-    ran = verify(folder, *(("--policy", policy) if verify is by_python else (policy,)))
+    ran = verify(folder, "--policy", policy)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "withheld" in ran.stdout
 
@@ -131,7 +131,7 @@ def test_a_policy_that_comes_with_the_package_is_said_to_be_no_proof(
 )
 def test_it_refuses_when(name: str, harm: Harm, tmp_path: Path) -> None:
     folder, policy = laid_out(harm.build(), tmp_path)
-    ran = VERIFY[name](folder, *(("--policy", policy) if name == PY else (policy,)))
+    ran = VERIFY[name](folder, "--policy", policy)
     assert ran.returncode == 3, ran.stdout + ran.stderr
     assert "REFUTED" in ran.stdout
     assert ran.stderr == ""
@@ -143,7 +143,7 @@ def test_a_policy_of_another_log_is_satisfied_by_nothing(
     made = closed(told())
     folder, policy = laid_out(made, tmp_path)
     policy.write_text(str(Court(origin="log.invalid/hr/other").policy))
-    ran = verify(folder, *(("--policy", policy) if verify is by_python else (policy,)))
+    ran = verify(folder, "--policy", policy)
     assert ran.returncode == 3
 
 
@@ -154,7 +154,7 @@ def test_a_policy_of_several_logs_serves_the_one_at_hand(
     other = str(Court(origin="log.invalid/hr/other").policy).splitlines(keepends=True)
     logs = [line for line in other if line.startswith("log ")]
     policy.write_text("# two States\n" + "".join(logs) + policy.read_text())
-    ran = verify(folder, *(("--policy", policy) if verify is by_python else (policy,)))
+    ran = verify(folder, "--policy", policy)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
@@ -188,9 +188,27 @@ def a_file_is_a_link(folder: Path) -> None:
     path.symlink_to(folder.parent / "elsewhere")
 
 
+def a_folder_is_a_link(folder: Path) -> None:
+    (folder / f"data/items/{VIDEO}/originals").symlink_to(folder.parent)
+
+
+def it_does_not_say_that_it_is_a_bag(folder: Path) -> None:
+    files = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in {"bagit.txt", "tagmanifest-sha256.txt"}
+    }
+    (folder / "bagit.txt").unlink()
+    tags = [name for name in files if not name.startswith("data/")]
+    lines = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(tags)]
+    (folder / "tagmanifest-sha256.txt").write_text("".join(lines))
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
+        a_folder_is_a_link,
+        it_does_not_say_that_it_is_a_bag,
         a_byte_is_changed,
         a_file_is_added,
         a_file_is_taken_out,
@@ -233,6 +251,14 @@ def written(*members: tuple[str, bytes], compression: int = zipfile.ZIP_STORED) 
     return file.getvalue()
 
 
+def with_a_name(name: str) -> bytes:
+    """A package whose manifests know of a file that has this name."""
+    made = closed(told())
+    made.files[name.removeprefix(f"{BASE}/")] = b"x"
+    members = made.files | manifests(made.files)
+    return written(*((f"{BASE}/{each}", content) for each, content in members.items()))
+
+
 def damaged() -> bytes:
     content = bytearray(zipped(closed(told())).read())
     content[content.index(b"the whole video")] ^= 1
@@ -246,6 +272,9 @@ def damaged() -> bytes:
         pytest.param(lambda: b"PK" * 100, id="no zip"),
         pytest.param(damaged, id="a damaged zip"),
         pytest.param(lambda: written(("elsewhere/x", b"x")), id="a foreign file"),
+        pytest.param(lambda: with_a_name(f"{BASE}/../evil.sh"), id="a name that leads out of it"),
+        pytest.param(lambda: with_a_name(f"{BASE}/data/POLICY.txt"), id="a name in capitals"),
+        pytest.param(lambda: with_a_name(f"{BASE}/.hidden"), id="a hidden file"),
         pytest.param(
             lambda: written((f"{BASE}/bomb", bytes(9_000_000)), compression=zipfile.ZIP_DEFLATED),
             id="a zip that unfolds",
@@ -289,6 +318,12 @@ def test_under_an_older_library_a_log_with_an_ml_dsa_key_alone_is_not_accepted(
     assert run([sys.executable, "-I", older, folder, "--policy", policy]).returncode == 3
 
 
+def under_two_names(text: str) -> str:
+    """The first witness stands in for the second, too."""
+    one, two = (line for line in text.splitlines() if line.startswith("witness "))
+    return text.replace(two, " ".join(["witness", "w2", one.split()[2]]))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -300,6 +335,9 @@ def test_under_an_older_library_a_log_with_an_ml_dsa_key_alone_is_not_accepted(
         ),
         pytest.param(lambda text: text.replace("log ", "logs "), id="a word that is none"),
         pytest.param(lambda text: text.replace("+", "+0", 1), id="another key ID"),
+        pytest.param(under_two_names, id="one key under two names"),
+        pytest.param(lambda text: text.replace("witness w1", "witness none"), id="none as a name"),
+        pytest.param(lambda text: text.replace("log ", "witness x ", 1), id="a log as a witness"),
     ],
 )
 def test_verify_py_takes_no_policy_that_asks_for_less_than_it_says(
@@ -341,7 +379,7 @@ def test_verify_sh_runs_from_any_folder_and_takes_a_policy_by_a_relative_name(
 ) -> None:
     folder, policy = laid_out(closed(told()), tmp_path)
     by_shell(folder)  # or skip
-    ran = run(["/bin/sh", "-c", f"cd '{tmp_path}' && sh {BASE}/{SH} './{policy.name}'"])
+    ran = run(["/bin/sh", "-c", f"cd '{tmp_path}' && sh {BASE}/{SH} --policy './{policy.name}'"])
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
@@ -353,6 +391,56 @@ def test_verify_sh_says_that_it_cannot_check_where_a_tool_is_missing(tmp_path: P
     for each in ("dirname", "cut", "sed", "awk", "find", "sha256sum", "basenc", "mktemp", "rm"):
         (tools / each).symlink_to(str(shutil.which(each)))
     assert run(["/bin/sh", folder / SH], PATH=str(tools)).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"data/items/{VIDEO}/versions/.0001-original",
+        "data/items/.SI-2026-000009/versions/0001-original",
+        "data/.x",
+    ],
+)
+def test_a_hidden_file_is_refused(
+    verify: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, name: str
+) -> None:
+    made = closed(told())
+    made.files[name] = b"a fake"
+    folder, policy = laid_out(made, tmp_path)
+    assert verify(folder, "--policy", policy).returncode == 3
+
+
+def test_where_it_ends_what_matched_and_who_held_it_are_told(
+    verify: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    folder, policy = laid_out(closed(told()), tmp_path)
+    said = verify(folder, "--policy", policy).stdout
+    assert f"redacted version R01 of {VIDEO}" in said
+    assert f"original of {VIDEO}" in said
+    assert "shown up to entry 8 of the log, 2026-03-14T09:12:00" in said
+    assert f"{VIDEO}: held, as was signed, by police from 2026-03-14T09:05:00" in said
+
+
+def test_verify_sh_says_that_it_does_not_check_witnesses(tmp_path: Path) -> None:
+    """A quorum that nobody cosigned is refused by the others, and here at least said."""
+    found = told()
+    found.export()
+    found.seal(without=("w1", "w2"))
+    folder, policy = laid_out(found.made(), tmp_path)
+    ran = by_shell(folder, "--policy", policy)
+    assert ran.returncode == 0
+    assert "not shown: that the quorum that the policy asks for (both) cosigned" in ran.stdout
+    for each in ("ML-DSA", "time-stamps", "checkpoints", "revocation", "disclosures"):
+        assert each in ran.stdout
+    assert by_python(folder, "--policy", policy).returncode == 3
+
+
+def test_a_call_that_is_wrong_is_no_verdict(
+    verify: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    folder, _ = laid_out(closed(told()), tmp_path)
+    assert verify(folder, "--policy", tmp_path / "none.txt").returncode == 2
+    assert verify(folder, "--polcy", "x").returncode == 2
 
 
 def test_the_manifests_of_the_tests_are_those_of_a_bag() -> None:

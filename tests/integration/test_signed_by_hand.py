@@ -312,7 +312,7 @@ def test_every_verifier_checks_it_in_what_a_court_gets(
     with zipfile.ZipFile(file) as bag:
         bag.extractall(tmp_path)
     folder = tmp_path / BASE
-    for ran in (by_python(folder, "--policy", policy), by_shell(folder, policy)):
+    for ran in (by_python(folder, "--policy", policy), by_shell(folder, "--policy", policy)):
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert "withheld" not in ran.stdout
     (event,) = [each for each in folder.rglob("*.json") if b'"by_hand"' in each.read_bytes()]

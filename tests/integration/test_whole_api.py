@@ -458,6 +458,32 @@ def test_a_package_is_decided_recorded_and_verifies(doors: Doors) -> None:  # no
     assert {each["decision"] for each in decisions} == {"allow", "deny"}
 
 
+def test_a_package_of_several_items_is_closed_as_one(doors: Doors) -> None:  # noqa: F811 - the fixture
+    erns = [str(doors.world.item(content)) for content in (b"one" * 999, b"two" * 999)]
+    asked = {"items": erns, "purpose": "prosecution", "reference": "order 1", "versions": [1]}
+    answer = doors("prosecutor", "POST", "/v1/packages", json=asked)
+    assert answer.status_code == 200, answer.text
+    report = verify_package(BagReader(io.BytesIO(answer.content)), None)
+    assert report.verifies
+    assert sorted(map(str, report.histories)) == sorted(erns)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"), [({"versions": [9]}, 404), ({"disclose": ["nosuchfield"]}, 400)]
+)
+def test_a_package_of_what_is_not_there_is_refused_and_no_export_is_recorded(
+    doors: Doors,  # noqa: F811 - the fixture
+    wrong: dict[str, object],
+    status: int,
+) -> None:
+    ern = doors.world.item(b"one" * 999)
+    asked = {"items": [str(ern)], "purpose": "prosecution", "reference": "order 1", **wrong}
+    answer = doors("prosecutor", "POST", "/v1/packages", json=asked)
+    assert answer.status_code == status, answer.text
+    events = doors("prosecutor", "GET", f"/v1/items/{ern}/events").json()["events"]
+    assert [each["act"] for each in events] == ["registered"]
+
+
 def test_a_revocation_stops_a_package_under_way(doors: Doors) -> None:  # noqa: F811 - the fixture
     from api.packaging import Asked, package  # noqa: PLC0415 - of this test
     from evidence_store.errors import DeniedError  # noqa: PLC0415 - likewise

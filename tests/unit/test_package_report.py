@@ -16,7 +16,7 @@ from evidence_store.package.report import ItemStory, ShownVersion, report_page
 from tests.packages import START, VIDEO
 
 POLICE = AuthorityId("police")
-ABOUT = {"made_at": "2026-03-14T09:00:00+00:00", "by": "SI, Police & Co"}
+ABOUT = {"made_at": "2026-03-14T09:00:00+00:00", "by": "SI, Police & Co", "package": "07" * 16}
 HOSTILE = "<script>alert(1)</script>\"'&"
 
 

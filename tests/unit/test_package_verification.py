@@ -1,5 +1,6 @@
 """Our verifier: what it proves of a sound package, and that each harm refutes its own question."""
 
+import io
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,7 +14,7 @@ from evidence_store.ledger.event import Anchor
 from evidence_store.package import layout
 from evidence_store.package.bag import BagReader
 from evidence_store.package.findings import Finding, Outcome, Question, Report
-from evidence_store.package.verification import verify_package
+from evidence_store.package.verification import verify_file, verify_package
 from tests.package_harms import HARMS, Harm
 from tests.packages import (
     KNIFE,
@@ -124,13 +125,13 @@ def test_one_wrong_event_does_not_hide_what_is_proved_of_the_others() -> None:
 
 def test_what_nobody_signed_is_named(sound: Made) -> None:
     sound = Made(dict(sound.files), sound.policy)
-    sound.files["data/items/readme.txt"] = b"believe me"
+    sound.files["read-me.txt"] = b"believe me"
     unsigned = [
         each.subject
         for each in of(verified(sound), Question.BAG)
         if each.outcome is Outcome.NOT_SHOWN
     ]
-    assert unsigned == ["data/items/readme.txt", "report.html"]
+    assert unsigned == ["bag-info.txt", "read-me.txt", "report.html"]
 
 
 # --------------------------------------------------------------------------- times
@@ -187,29 +188,45 @@ def stamp(answer: bytes, _: bytes, roots: bytes) -> datetime:
 @pytest.fixture
 def stamped() -> Made:
     found = told()
-    for ern in (VIDEO, KNIFE):
-        found.act(ern, "exported")
-    found.seal()
-    made = found.made()
+    made = closed(found)
     path = layout.stamp_path(max(found.notes), "tsa-1")
     made.files[f"data/{path}"] = b"roots"
     made.files[f"{layout.TIMESTAMPS}/tsa-1.pem"] = b"roots"
     return made
 
 
-def test_a_stamp_under_the_packages_own_roots_is_said_to_be_so(stamped: Made) -> None:
+def test_a_stamp_under_the_packages_own_roots_proves_nothing(stamped: Made) -> None:
+    """Anybody can make an authority of an own name, and put its roots into the package."""
     report = verified(stamped, stamps=stamp)
     assert report.verifies
+    (found,) = of(report, Question.STAMP)
+    assert found.outcome is Outcome.NOT_SHOWN
+    assert "by a root that the package brought itself" in found.detail
+    assert "tsa-1" not in "".join(each.detail for each in of(report, Question.TIME))
+
+
+def test_a_stamp_under_a_root_that_the_court_brings_is_proved(stamped: Made) -> None:
+    report = verified(stamped, stamps=stamp, roots=b"roots")
     assert outcomes(of(report, Question.STAMP)) == {Outcome.PROVED}
-    assert Outcome.NOT_SHOWN in outcomes(of(report, Question.POLICY))
+    assert report.verifies
 
 
-def test_a_stamp_is_held_to_the_roots_that_the_court_brings(stamped: Made) -> None:
-    mine = verified(stamped, stamps=stamp, roots={"tsa-1": b"roots"})
-    assert outcomes(of(mine, Question.POLICY)) == {Outcome.PROVED}
-    assert mine.verifies
-    assert not verified(stamped, stamps=stamp, roots={"tsa-1": b"others"}).verifies
-    assert not verified(stamped, stamps=stamp, roots={}).verifies
+def test_a_stamp_under_none_of_the_roots_that_the_court_brings_is_not_shown(stamped: Made) -> None:
+    (found,) = of(verified(stamped, stamps=stamp, roots=b"others"), Question.STAMP)
+    assert found.outcome is Outcome.NOT_SHOWN
+    assert "by none of your roots" in found.detail
+
+
+def test_a_stamp_that_does_not_hold_even_by_its_own_roots_is_refuted(stamped: Made) -> None:
+    stamped.flip("data/" + layout.stamp_path(max_size(stamped), "tsa-1"))
+    for roots in (None, b"others"):
+        report = verified(stamped, stamps=stamp, roots=roots)
+        assert outcomes(of(report, Question.STAMP)) == {Outcome.REFUTED}
+
+
+def max_size(made: Made) -> int:
+    notes = [each for each in made.files if each.endswith(".note")]
+    return int(max(notes).rsplit("/", 1)[1].removesuffix(".note"))
 
 
 def test_without_a_way_to_check_stamps_they_show_nothing(stamped: Made) -> None:
@@ -226,8 +243,33 @@ def test_a_tool_that_is_not_there_refutes_nothing(stamped: Made) -> None:
 
 
 def test_a_stamp_bounds_the_time_where_no_witness_does(stamped: Made) -> None:
-    report = verified(stamped, stamps=lambda *_: START)
+    report = verified(stamped, stamps=lambda *_: START, roots=b"roots")
     assert Outcome.REFUTED in outcomes(of(report, Question.TIME))  # it was stamped before it was
+
+
+# --------------------------------------------------------------------- where it ends
+
+
+def test_the_entry_and_time_up_to_which_a_chain_is_shown_are_told(sound: Made) -> None:
+    for found in of(verified(sound), Question.CHAIN):
+        assert "shown up to entry " in found.detail
+        assert "of what came later nothing is shown" in found.detail
+
+
+def test_a_package_that_was_made_before_another_export_still_verifies() -> None:
+    found = told()
+    first = closed(found)
+    found.act(KNIFE, "seal_checked", {"seals": ["A-1"], "check": "broken"})
+    second = closed(found)
+    assert verified(first).verifies
+    assert verified(second).verifies
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no zip at all" * 99])
+def test_what_is_no_package_is_refuted(content: bytes) -> None:
+    report = verify_file(io.BytesIO(content), None)
+    assert [each.outcome for each in report.findings] == [Outcome.REFUTED]
+    assert not report.verifies
 
 
 # ------------------------------------------------------------------ hostile content

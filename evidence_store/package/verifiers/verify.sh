@@ -1,16 +1,22 @@
 #!/bin/sh
 # Checks an evidence package with GNU coreutils and openssl (3.0 or later) alone, in the folder it was unzipped to.
-#   sh verify.sh [POLICY]
+#   sh verify.sh [--policy FILE]
 # Checks: every file against the manifests; that the log signed (Ed25519) each checkpoint that a proof is against; that each event
-# is signed by a key that the log's root registered before it, stands in the log, follows the one before, and that the last closes
-# the chain; contents; of events signed by hand whose answer is here, that the passkey which they name signed them. Does not check: ML-DSA signatures, cosignatures and times of witnesses, consistency between checkpoints,
-# other disclosures, time-stamps, that JSON and base64 have their one spelling: verify.py does all but the time-stamps.
-# Exit code 0: nothing is refuted; 3: something is; 2: it cannot be checked here.
+# is signed by a key that the log's root registered before it, stands in the log, and follows the one before; that the last is the
+# export of this very package, and that all is here that it names and nothing else under data/; contents and their names; of events
+# signed by hand whose answer is here, that the passkey which they name signed them. What it does not check, it says at the end.
+# Exit code 0: nothing of that is refuted; 3: something is; 2: it cannot be checked here.
 set -u
 export LC_ALL=C
-case ${1:-} in '') policy=data/policy.txt ;; /*) policy=$1 ;; *) policy=$PWD/$1 ;; esac
+brought=no; policy=data/policy.txt
+case $#/${1:-} in
+  0/) ;;
+  2/--policy) brought=yes; case $2 in /*) policy=$2 ;; *) policy=$PWD/$2 ;; esac ;;
+  *) echo "usage: sh verify.sh [--policy FILE]" >&2; exit 2 ;;
+esac
+[ $brought = no ] || [ -r "$policy" ] || { echo "verify.sh: there is no $policy" >&2; exit 2; }
 cd "$(dirname "$0")" || exit 2
-for tool in openssl basenc sha256sum awk find; do command -v $tool > /dev/null || { echo "verify.sh needs $tool"; exit 2; }; done
+for tool in openssl basenc sha256sum awk find comm; do command -v $tool > /dev/null || { echo "verify.sh needs $tool"; exit 2; }; done
 case $(openssl version) in "OpenSSL "[3-9]*) ;; *) echo "verify.sh needs OpenSSL 3.0 or later"; exit 2 ;; esac
 tmp=$(mktemp -d) || exit 2
 trap 'rm -rf "$tmp"' EXIT
@@ -29,6 +35,9 @@ ed25519() { # public key (hex), signature file, message file
 
 # ---- files
 [ -z "$(find . ! -type f ! -type d)" ] || refuse "a link or a device among the files"
+[ -z "$(find . -mindepth 1 | grep -vE '^\.(/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$')" ] || refuse "a name that no package has"
+[ -z "$(find . | tr A-Z a-z | sort | uniq -d)" ] || refuse "names that differ in capitals alone"
+printf 'BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n' | cmp -s - bagit.txt || refuse "bagit.txt: no bag of BagIt 1.0"
 for each in manifest-sha256.txt tagmanifest-sha256.txt; do
   sha256sum --quiet --strict -c $each > /dev/null 2>&1 || refuse "a file is not what $each says"
 done
@@ -36,6 +45,38 @@ find . -type f ! -path ./tagmanifest-sha256.txt | cut -c3- | sort > "$tmp/there"
 cut -c67- manifest-sha256.txt tagmanifest-sha256.txt | sort > "$tmp/listed"
 cmp -s "$tmp/there" "$tmp/listed" || refuse "a file is missing or foreign"
 echo "proved   every file is what the manifests say"
+
+# ---- what the export signed for; that it did, the last event of each item shows
+about=data/package.json
+version='\{"sha256":"[0-9a-f]{64}","type":"[a-z][a-z_]*","version":[1-9][0-9]{0,5}\}'
+item='\{"events":[1-9][0-9]{0,5},"item":"[A-Z]{2}-[0-9]{4}-[0-9]+","versions":\[('$version'(,'$version')*)?\]\}'
+[ -f $about ] && [ "$(wc -l < $about)" -eq 0 ] && grep -qE '^\{"control":\[[0-9,]*\],"format":"evidence-package/v2","items":\['"$item(,$item)*"'\],"package":"[0-9a-f]{32}","v":1\}$' $about \
+  || refuse "$about: no composition of the format evidence-package/v2"
+composition=$(sha < $about); package=$(sed 's/.*"package":"\([0-9a-f]*\)","v":1}$/\1/' $about)
+tr '{' '\n' < $about | sed -nE 's/^"control":\[([0-9,]*)\].*/control \1/p
+s/^"events":([0-9]+),"item":"([^"]+)".*/item \2 \1/p; s/^"sha256":"([0-9a-f]+)","type":"([a-z_]+)","version":([0-9]+).*/version \3 \2 \1/p' > "$tmp/composed"
+[ -z "$(awk '$1 == "item" { print $2 }' "$tmp/composed" | sort | uniq -d)" ] || refuse "$about: an item that stands twice"
+awk 'BEGIN { print "data/package.json"; print "data/policy.txt" }
+  $1 == "control" { n = split($2, at, ","); for (i = 1; i <= n; i++) { printf "data/control/%012d.json\n", at[i]; printf "data/control/%012d.tlog-proof\n", at[i] } }
+  $1 == "item" { folder = "data/items/" $2; print folder "/item.key"
+    for (i = 1; i <= $3; i++) { stem = sprintf("%s/events/%06d", folder, i); print stem ".json"; print stem ".sig"; print stem ".tlog-proof" } }
+  $1 == "version" { printf "%s/versions/%04d-%s\n", folder, $2, $3 }' "$tmp/composed" | sort > "$tmp/named"
+grep '^data/' "$tmp/there" > "$tmp/data"
+missing=$(comm -23 "$tmp/named" "$tmp/data" | head -n 1)
+[ -z "$missing" ] || refuse "$missing: the export names it, and it is not here"
+foreign=$(comm -13 "$tmp/named" "$tmp/data" | awk -v named="$tmp/named" '
+  BEGIN { while ((getline line < named) > 0) is[line] = 1 }
+  { all[NR] = $0; there[$0] = 1 }
+  END { for (i = 1; i <= NR; i++) { name = beside = all[i]
+    if (name ~ /^data\/checkpoints\/[0-9]+\.note$/ || name ~ /^data\/timestamps\/[^\/]+\.tsr$/) continue
+    if (name ~ /^data\/checkpoints\/[0-9]+-[0-9]+\.consistency$/) { sub(/-[0-9]+\.consistency$/, ".note", beside); if (beside in there) continue }
+    if (name ~ /\.(disclosed|receipt\.cose)$/) { sub(/\.(disclosed|receipt\.cose)$/, ".json", beside); if (beside ~ /\/events\// && beside in is) continue }
+    if (name ~ /^data\/timestamps\/[^\/]+\.pem$/) { sub(/^data\/timestamps\//, "-", beside); sub(/\.pem$/, ".tsr", beside); known = 0
+      for (each in there) if (length(each) > length(beside) && substr(each, length(each) - length(beside) + 1) == beside) known = 1
+      if (known) continue }
+    print name; exit } }')
+[ -z "$foreign" ] || refuse "$foreign: nothing that was signed names it: it is no part of this evidence"
+echo "proved   package $package: all that its export names is here, and nothing else"
 
 # ---- the log's Ed25519 key, from the policy
 for each in data/checkpoints/*.note; do origin=$(sed -n 1p "$each"); done
@@ -165,15 +206,13 @@ END
 
 # ---- items
 withheld=
-for item in data/items/*/; do
-  [ -f "$item/item.key" ] || refuse "$item: its key is missing"
-  ern=$(basename "$item"); key=$(tr -d '\n' < "$item/item.key"); seq=0; prev=null; act=; : > "$tmp/measured"
+for ern in $(awk '$1 == "item" { print $2 }' "$tmp/composed"); do
+  item=data/items/$ern/; key=$(tr -d '\n' < "$item/item.key"); seq=0; prev=null; act=; held=; : > "$tmp/measured"
   for file in "$item"events/*.json; do
-    [ -f "$file" ] || refuse "$ern: no events"
     seq=$((seq + 1)); stem=${file%.json}; number=
-    [ "$(wc -l < "$file")" -eq 0 ] && read -r act by name log before number <<END
-$(sed -nE "s#^\{\"_sd\":\[[^]]*\],\"_sd_alg\":\"sha-256\",\"act\":\"([a-z_]+)\",\"anchor\":(null|\{[^}]*\}),\"at\":\"[^\"]*\",\"by\":\"($id)\",\"data\":\{.*\},\
-\"item\":\"([A-Z0-9-]+)\",\"log\":\"([^\" ]+)\",\"prev\":(null|\"[0-9a-f]{64}\"),\"salt\":\"[0-9a-f]{64}\",\"seq\":([0-9]+),\"v\":1\}\$#\1 \3 \4 \5 \6 \7#p" "$file")
+    [ "$(wc -l < "$file")" -eq 0 ] && read -r act said by name log before number <<END
+$(sed -nE "s#^\{\"_sd\":\[[^]]*\],\"_sd_alg\":\"sha-256\",\"act\":\"([a-z_]+)\",\"anchor\":(null|\{[^}]*\}),\"at\":\"([0-9TZ:.-]+)\",\"by\":\"($id)\",\"data\":\{.*\},\
+\"item\":\"([A-Z0-9-]+)\",\"log\":\"([^\" ]+)\",\"prev\":(null|\"[0-9a-f]{64}\"),\"salt\":\"[0-9a-f]{64}\",\"seq\":([0-9]+),\"v\":1\}\$#\1 \3 \4 \5 \6 \7 \8#p" "$file")
 END
     [ "$number" ] || refuse "$file: no event"
     known=$(awk -v by="$by" '$1 == by { print $2, $3 }' "$tmp/keys"); [ -n "$known" ] || refuse "$file: signed by a key that is not registered"
@@ -189,17 +228,41 @@ END
     [ "$name $log $number $before" = "$ern $origin $seq $prev" ] && [ "$stem" = "${item}events/$(printf %06d $seq)" ] || refuse "$file: gap in the chain of $ern"
     prev="\"$commitment\""
     by_hand "$file" "$stem.disclosed"
-    case $act in registered | version_added) grep -o '"sha256":"[0-9a-f]*","size_bytes":[0-9]*,"version":[0-9]*' "$file" \
-      | sed 's/"sha256":"\([0-9a-f]*\)".*"version":\([0-9]*\)/\2 \1/' >> "$tmp/measured" ;; esac
+    [ ! -f "$stem.disclosed" ] || [ -z "$(sort "$stem.disclosed" | uniq -d)" ] || refuse "$file: a field that is disclosed twice"
+    echo "         $ern event $seq: $act, by $by, entry $index, it says $said"
+    case $act in registered | received | received_with_reservations)
+      grep -qF '"condition":"missing"' "$file" || { who=${by#*/}; held="$held; ${who%/*} from $said ($act, event $seq)"; } ;;
+    esac
+    case $act in registered | version_added)
+      kind=original
+      [ "$act" = registered ] || kind=$(sed -nE 's/.*"data":\{.*"type":"([a-z_]+)".*\},"item":.*/\1/p' "$file")
+      grep -o '"sha256":"[0-9a-f]*","size_bytes":[0-9]*,"version":[0-9]*' "$file" \
+        | sed "s/\"sha256\":\"\([0-9a-f]*\)\".*\"version\":\([0-9]*\)/\2 \1 $kind/" >> "$tmp/measured" ;;
+    esac
   done
-  [ "$act" = exported ] || refuse "$ern: the chain is not closed: its end is missing"
-  for file in "$item"versions/*; do
-    [ -f "$file" ] || continue
-    number=$(basename "$file" | sed 's/-.*//; s/^0*//')
-    [ "$(awk -v n="$number" '$1 == n { print $2; exit }' "$tmp/measured")" = "$(sha < "$file")" ] || refuse "$file: not the bytes that were measured"
-  done
-  echo "proved   $ern: $seq events, signed, in the log, unbroken and closed"
+  [ "$act" = exported ] && grep -qF "\"data\":{\"composition\":\"$composition\",\"package\":\"$package\"},\"item\":\"$ern\"" "$file" \
+    || refuse "$ern: the chain is not closed by the export of this very package: its end is missing, or the package was put together otherwise than was signed"
+  echo "proved   $ern: $seq events, signed, in the log, unbroken; shown up to entry $index of the log, $said: the export of this package, by $by"
+  awk -v ern="$ern" '$1 == "item" { on = $2 == ern } on && $1 == "version" { print $2, $3, $4 }' "$tmp/composed" > "$tmp/enclosed"
+  while read -r number kind digest; do
+    file=$item"versions/"$(printf '%04d-%s' "$number" "$kind")
+    # Numbers are compared as text: as numbers, 1e0 would be 1.
+    found=$(awk -v n="$number" '!($1 in seen) { seen[$1] = 1; count[$3]++; if ($1 "" == n "") { print $2, $3, count[$3]; exit } }' "$tmp/measured")
+    [ "${found% *}" = "$digest $kind" ] && [ "$digest" = "$(sha < "$file")" ] || refuse "$file: not the bytes that were measured, or named otherwise than what they are"
+    name=original
+    [ "$kind" = original ] || name="$(echo "$kind" | tr _ ' ') version $(echo "$kind" | cut -c1 | tr a-z A-Z)$(printf %02d "${found##* }")"
+    echo "proved   $file: $name of $ern, sha256 $digest"
+  done < "$tmp/enclosed"
+  echo "proved   $ern: held, as was signed, by ${held#; }"
 done
 [ -z "$withheld" ] || echo "not shown: that a passkey signed what says so, where its answer is withheld"
-[ "${1:-}" ] || echo "not shown: that this is the right log: the policy came with the package"
-echo "Nothing is refuted. It is not shown that what was stated is true, that all that happened was recorded, nor what report.html says."
+[ $brought = yes ] || echo "not shown: that this is the right log: the policy comes with the package; use --policy"
+quorum=$(awk '$1 == "quorum" { print $2; exit }' "$policy")
+[ "$quorum" = none ] || echo "not shown: that the quorum that the policy asks for ($quorum) cosigned: witnesses are not checked here"
+cat <<END
+not shown: what verify.py checks and this does not: ML-DSA signatures; witnesses, and the times that they confirm; that the checkpoints
+           are of one log; that disclosures other than a passkey's belong to their events; that JSON and base64 have their one spelling
+not shown: the time-stamps: evidence verify-package and verify.py check them with --tsa-root
+Nothing that is checked here is refuted. Not shown by any of this: that what was stated is true; that all that happened was recorded;
+what was recorded after the export of this package, a revocation of a key included; and what report.html and bag-info.txt say, which nobody signed.
+END
