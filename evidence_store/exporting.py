@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO
 
+from evidence_store.audit import audit_item
 from evidence_store.canonical import Json
 from evidence_store.custody.act import Act, ActType
 from evidence_store.custody.timeline import history
-from evidence_store.errors import NotFoundError, UnavailableError
+from evidence_store.errors import LedgerAlteredError, NotFoundError, UnavailableError
 from evidence_store.handling import handle
 from evidence_store.identifiers import Ern
 from evidence_store.ledger.by_hand import DISCLOSURE
@@ -33,6 +34,7 @@ from evidence_store.ports import Catalog, CatalogReader
 from evidence_store.recording import Recorder
 from evidence_store.sequencing import proof_of
 from evidence_store.sharing.marking import MARK
+from evidence_store.signed_digests import SignedDigests
 from evidence_store.vault import Vault
 
 
@@ -65,6 +67,7 @@ class Exporter:
         """Record the export on every item; the log must then take it in.
 
         Raises:
+            LedgerAlteredError: if an item is not as it was signed; nothing is recorded.
             NotFoundError: if there is no such item.
             CustodyError: if its history does not allow it.
         """
@@ -74,6 +77,10 @@ class Exporter:
         private: dict[str, Json] = {"officer": person, "purpose": reference}
         drafts = [Draft(ern, ActType.EXPORTED.value, data, private) for ern in choice.erns]
         with self.catalog.write() as writer:
+            for ern in choice.erns:
+                writer.item(ern)
+                for finding in audit_item(writer, ern):
+                    raise LedgerAlteredError(f"{finding.where}: {finding.problem}")
             handle(writer, recorder, drafts)
 
     def write(
@@ -127,7 +134,9 @@ class Exporter:
         for version in reader.versions(ern):
             included = choice.versions is None or version.number in choice.versions
             if included:
-                content = self.vault.open(reader.sealed(version.object_name))
+                sealed = reader.sealed(version.object_name)
+                SignedDigests(reader, self.tiles).insist(version, sealed)
+                content = self.vault.open(sealed)
                 bag.add(layout.version_path(ern, version.number, version.type.value), content)
             versions.append(
                 ShownVersion(version.number, version.type.value, version.fingerprint, included)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from evidence_store.custody.transfer import Offer, TransferId
-from evidence_store.identifiers import AuthorityId, KeyId, StateCode, Subject
+from evidence_store.identifiers import AuthorityId, Ern, KeyId, StateCode, Subject
 from evidence_store.ledger.event import Link, SignedEvent
 from evidence_store.ledger.note import Note
 from evidence_store.page import Page
@@ -116,6 +116,10 @@ class LedgerReader(Protocol):
 
     def events(self, subject: Subject) -> Sequence[Recorded]:
         """An item's or a dossier's events in their order."""
+        ...
+
+    def bringing(self, erns: Sequence[Ern]) -> Sequence[Recorded]:
+        """Of these items, the events that brought versions, each item's in their order."""
         ...
 
     def transfer(self, transfer: TransferId) -> Offer:

@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, select
 
 from evidence_store.custody.transfer import Offer, TransferId
 from evidence_store.errors import MalformedError
-from evidence_store.identifiers import AuthorityId, KeyId, Subject, parse_subject
+from evidence_store.identifiers import AuthorityId, Ern, KeyId, Subject, parse_subject
 from evidence_store.ledger.event import EVENT_LEAF, Link, SignedEvent
 from evidence_store.ledger_port import Authority, Control, Head, Leaf, Recorded
 from evidence_store.page import Page
@@ -20,7 +20,7 @@ from storage.catalog.ledger_tables import (
     TransferRow,
 )
 from storage.catalog.ordering import FIRST, subject_key, subject_of, transfer_behind, transfer_key
-from storage.catalog.queries import Queries, page, parts
+from storage.catalog.queries import Among, Queries, page, parts
 from storage.catalog.spelling import Found
 from storage.catalog.tables import table_of
 
@@ -33,6 +33,13 @@ LEAF = table_of(LeafRow)
 TRANSFER = table_of(TransferRow)
 LEAVES_MAX = 10_000
 # Made once, as they are for every decision; see `Queries`.
+_BRINGING = Among(
+    select(EVENT, LEAF.c.place)
+    .select_from(EVENT.outerjoin(LEAF, LEAF.c.commitment == EVENT.c.commitment))
+    .where(EVENT.c.act.in_(("registered", "version_added")))
+    .order_by(EVENT.c.subject_key, EVENT.c.seq),
+    EVENT.c.subject_key,
+)
 _LINK = select(CHAIN).where(CHAIN.c.subject_key == bindparam("subject"))
 
 
@@ -89,6 +96,14 @@ class SqlLedgerReader:
             .order_by(EVENT.c.seq)
         )
         return self._queries.all(query, _recorded)
+
+    def bringing(self, erns: Sequence[Ern]) -> Sequence[Recorded]:
+        """See `LedgerReader.bringing`."""
+        found: list[Recorded] = []
+        for part in parts(map(subject_key, erns)):
+            query, parameters = _BRINGING.asked(part)
+            found += self._queries.all(query, _recorded, parameters)
+        return found
 
     def transfer(self, transfer: TransferId) -> Offer:
         """See `LedgerReader.transfer`."""

@@ -1,0 +1,117 @@
+"""What the owner of the database can do, and what says so: no edited row passes for what was signed."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Evidence
+
+
+@pytest.fixture
+def taken(evidence: Evidence, folder: Path) -> list[str]:
+    """The ERNs of what the folder's files became."""
+    return [line["ern"] for line in evidence.ingest(folder).lines]
+
+
+@pytest.fixture
+def note(evidence: Evidence, taken: list[str], tmp_path: Path) -> str:
+    """An item with an original and a redacted version."""
+    assert taken
+    redacted = tmp_path / "redacted.txt"
+    redacted.write_text("seen from the ###### at ten\n")
+    ern: str = next(
+        line["ern"] for line in evidence("list").lines if line["path"].endswith("/note.txt")
+    )
+    evidence("version", "add", ern, redacted, "--type", "redacted", "--method", "by hand")
+    return ern
+
+
+def edit(evidence: Evidence, *statements: str, ern: str = "SI-2026-000001") -> None:
+    """Change the database as its owner can, the triggers against accidents dropped first.
+
+    `:key` in a statement is the item's.
+    """
+    state, year, serial = ern.split("-")
+    connection = sqlite3.connect(evidence.home / "catalog.db")
+    connection.execute("PRAGMA foreign_keys = OFF")
+    triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+    for (name,) in triggers.fetchall():
+        connection.execute(f"DROP TRIGGER {name}")
+    for statement in statements:
+        values = {"key": f"{state}-{year}-{int(serial):012d}"} if ":key" in statement else {}
+        assert connection.execute(statement, values).rowcount > 0, statement
+    connection.commit()
+    connection.close()
+
+
+def wrong(evidence: Evidence, *erns: str) -> list[tuple[str, int, str]]:
+    """What `verify` names: ERN, version and code of each."""
+    lines = evidence("verify", *erns, code=3).lines
+    return [
+        (line["ern"], line["version"], line["code"]) for line in lines if line["outcome"] != "match"
+    ]
+
+
+ANOTHER = (
+    "UPDATE version SET (sha256, blake3, size_bytes, object_name) = (SELECT sha256, blake3, "
+    "size_bytes, object_name FROM version WHERE number = 2) WHERE number = 1 AND ern_key = :key"
+)
+
+
+def test_another_versions_bytes_are_not_served_as_the_original(
+    evidence: Evidence, note: str, tmp_path: Path
+) -> None:
+    edit(evidence, ANOTHER, ern=note)
+    refused = evidence("fetch", note, "-o", tmp_path / "out", code=3)
+    assert "E250" in refused.err
+    assert not (tmp_path / "out").exists()
+    assert wrong(evidence) == wrong(evidence, note) == [(note, 1, "E250")]
+    evidence(
+        "export", note, "-o", tmp_path / "x.zip", "--versions", "1", "--person", "A",
+        "--reference", "R", code=3,
+    )  # fmt: skip
+    assert not (tmp_path / "x.zip").exists()
+
+
+@pytest.mark.parametrize("column", ["sha256", "blake3"])
+def test_a_false_digest_in_both_rows_is_no_match(
+    evidence: Evidence, note: str, tmp_path: Path, column: str
+) -> None:
+    edit(
+        evidence,
+        f"UPDATE sealed_object SET {column} = zeroblob(32) WHERE name = "  # noqa: S608
+        "(SELECT object_name FROM version WHERE number = 2 AND ern_key = :key)",
+        f"UPDATE version SET {column} = zeroblob(32) WHERE number = 2 AND ern_key = :key",  # noqa: S608
+        ern=note,
+    )
+    assert wrong(evidence) == [(note, 2, "E250")]
+    evidence("fetch", note, "--version", "2", "-o", tmp_path / "out", code=3)
+
+
+def test_verify_names_a_version_whose_row_was_deleted(evidence: Evidence, note: str) -> None:
+    edit(evidence, "DELETE FROM version WHERE number = 2 AND ern_key = :key", ern=note)
+    assert wrong(evidence) == wrong(evidence, note) == [(note, 2, "E250")]
+
+
+def test_verify_names_an_item_that_has_no_version_left(evidence: Evidence, note: str) -> None:
+    edit(evidence, "DELETE FROM version WHERE ern_key = :key", ern=note)
+    assert wrong(evidence) == [(note, 1, "E250"), (note, 2, "E250")]
+
+
+def test_verify_goes_by_what_the_tiles_commit_to_and_not_by_an_edited_event(
+    evidence: Evidence, note: str
+) -> None:
+    edit(
+        evidence,
+        "UPDATE event SET body = CAST(replace(CAST(body AS TEXT), 'document', 'documenu') AS BLOB) "
+        "WHERE subject_key = :key AND seq = 1",
+        ern=note,
+    )
+    assert (note, 1, "E250") in wrong(evidence)
+
+
+def test_nothing_verifies_of_what_was_never_signed(evidence: Evidence, note: str) -> None:
+    gone = (f"DELETE FROM {table} WHERE subject_key = :key" for table in ("event", "chain"))  # noqa: S608
+    edit(evidence, *gone, ern=note)
+    assert wrong(evidence, note) == [(note, 1, "E250"), (note, 2, "E250")]
