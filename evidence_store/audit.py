@@ -15,7 +15,7 @@ from evidence_store.identifiers import DossierKind, Ern, KeyId, Subject
 from evidence_store.ledger.by_hand import check_by_hand
 from evidence_store.ledger.checkpoint import Checkpoint
 from evidence_store.ledger.control import CONTROL_LEAF, KINDS, ControlEntry, commitment_of
-from evidence_store.ledger.event import Link, leaf
+from evidence_store.ledger.event import Link, leaf, tag
 from evidence_store.ledger.merkle import Frontier, leaf_hash, verify_consistency
 from evidence_store.ledger.note import Note
 from evidence_store.ledger.policy import NONE, Policy
@@ -231,6 +231,9 @@ def audit_chain(
         end = Link(end.item_key, end.seq + 1, recorded.signed.commitment)
     if link != end:
         yield Finding(0, str(subject), "the chain does not end where the catalog says")
+    beyond = reader.tagged([tag(end.item_key, seq + 1) for seq in (end.seq, end.seq + 1)])
+    if beyond:
+        yield Finding(0, str(subject), "the log has a later event than the catalog")
 
 
 def _check_event(

@@ -154,6 +154,14 @@ class LedgerReader(Protocol):
         """The places, from one to another, of events' entries whose event is not there."""
         ...
 
+    def altered(self, start: int, end: int) -> Sequence[int]:
+        """As `without_event`, and the places of events whose bytes are not those committed to."""
+        ...
+
+    def tagged(self, tags: Sequence[bytes]) -> Sequence[Leaf]:
+        """The events' entries that are found by one of these tags."""
+        ...
+
     def head(self) -> Head | None:
         """The newest state of the log, signed or not."""
         ...

@@ -4,7 +4,7 @@ In order, so that a crash at any line leaves a log that goes on where it stopped
 
 1. an act's transaction has given its entry the next place already;
 2. under the writer's lock: the tiles must reproduce the last state, and the catalog's leaves
-   must be what the tiles hold, or nothing is signed; then the new tiles are written;
+   must be what the tiles hold, with their events, or nothing is signed; then the new tiles are written;
 3. the new state is entered before it is signed, so no size ever gets a second root;
 4. it is signed, cosigned, kept, and published.
 """
@@ -69,6 +69,7 @@ class Sequencer:
                 return True  # another sequencer was here
             tree = TileTree(self.tiles.read, start)
             bundle = self._checked_edge(writer, head, tree)
+            _insist_events(writer, start // WIDTH * WIDTH, end)
             entries = [leaf.entry for leaf in writer.ledger.leaves(start, end)]
             if len(entries) != end - start:
                 raise LedgerAlteredError("ledger: leaves are missing from the catalog")
@@ -160,6 +161,15 @@ class Sequencer:
                 "does not know: it was rolled back or altered; restore the newest backup, or run "
                 "`evidence rebuild`"
             )
+
+
+def _insist_events(writer: CatalogWriter, start: int, end: int) -> None:
+    """Insist that the events of these entries are there, as they were committed to."""
+    for place in writer.ledger.altered(start, end):
+        raise LedgerAlteredError(
+            f"ledger: the event of entry {place} was altered in the catalog, or is not there; "
+            "nothing is signed"
+        )
 
 
 def _check_leaves(tree: TileTree, start: int, entries: Sequence[bytes]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import LargeBinary, bindparam, literal_column, select
 
 from evidence_store.custody.transfer import Offer, TransferId
 from evidence_store.errors import MalformedError
@@ -11,6 +11,7 @@ from evidence_store.ledger.event import EVENT_LEAF, Link, SignedEvent
 from evidence_store.ledger_port import Authority, Control, Head, Leaf, Recorded
 from evidence_store.page import Page
 from storage.catalog.ledger_tables import (
+    TAGGED,
     AuthorityRow,
     ChainRow,
     ControlRow,
@@ -40,6 +41,7 @@ _BRINGING = Among(
     .order_by(EVENT.c.subject_key, EVENT.c.seq),
     EVENT.c.subject_key,
 )
+_TAGGED = Among(select(LEAF), literal_column(TAGGED, LargeBinary))
 _LINK = select(CHAIN).where(CHAIN.c.subject_key == bindparam("subject"))
 
 
@@ -133,7 +135,7 @@ class SqlLedgerReader:
             raise MalformedError(f"leaves: expected at most {LEAVES_MAX} at a time")
         query = select(LEAF).where(LEAF.c.place >= start, LEAF.c.place < end)
         query = query.order_by(LEAF.c.place)
-        return self._queries.all(query, lambda row: Leaf(row.commitment, row.entry))
+        return self._queries.all(query, _leaf)
 
     def without_event(self, start: int, end: int) -> Sequence[int]:
         """See `LedgerReader.without_event`."""
@@ -145,6 +147,24 @@ class SqlLedgerReader:
         )
         found = self._queries.all(query, lambda row: (int(row.place), bytes(row.entry)))
         return [place for place, entry in found if entry.startswith(EVENT_LEAF)]
+
+    def altered(self, start: int, end: int) -> Sequence[int]:
+        """See `LedgerReader.altered`."""
+        query = (
+            select(LEAF.c.place, LEAF.c.entry, EVENT.c.body, EVENT.c.signature)
+            .select_from(LEAF.outerjoin(EVENT, EVENT.c.commitment == LEAF.c.commitment))
+            .where(LEAF.c.place >= start, LEAF.c.place < end)
+            .order_by(LEAF.c.place)
+        )
+        return [place for place in self._queries.all(query, _altered) if place is not None]
+
+    def tagged(self, tags: Sequence[bytes]) -> Sequence[Leaf]:
+        """See `LedgerReader.tagged`."""
+        found: list[Leaf] = []
+        for part in parts(EVENT_LEAF + tag for tag in tags):
+            query, parameters = _TAGGED.asked(part)
+            found += self._queries.all(query, _leaf, parameters)
+        return found
 
     def head(self) -> Head | None:
         """See `LedgerReader.head`."""
@@ -174,6 +194,19 @@ def _control(row: Found) -> Control:
         kid=None if row.kid is None else KeyId.parse(row.kid),
         public=row.public,
     )
+
+
+def _leaf(row: Found) -> Leaf:
+    return Leaf(row.commitment, row.entry)
+
+
+def _altered(row: Found) -> int | None:
+    if not row.entry.startswith(EVENT_LEAF):
+        return None
+    if row.body is None:
+        return int(row.place)
+    signed = SignedEvent(bytes(row.body), bytes(row.signature))
+    return None if row.entry.endswith(signed.commitment) else int(row.place)
 
 
 def _link(row: Found) -> tuple[Subject, Link]:

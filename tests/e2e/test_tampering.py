@@ -115,3 +115,46 @@ def test_nothing_verifies_of_what_was_never_signed(evidence: Evidence, note: str
     gone = (f"DELETE FROM {table} WHERE subject_key = :key" for table in ("event", "chain"))  # noqa: S608
     edit(evidence, *gone, ern=note)
     assert wrong(evidence, note) == [(note, 1, "E250"), (note, 2, "E250")]
+
+
+def set_back(evidence: Evidence, ern: str) -> None:
+    """Take an item's last event out, and let its chain end before it."""
+    edit(
+        evidence,
+        "UPDATE chain SET seq = 1, head = (SELECT commitment FROM event WHERE subject_key = :key "
+        "AND seq = 1) WHERE subject_key = :key",
+        "DELETE FROM event WHERE subject_key = :key AND seq > 1",
+        ern=ern,
+    )
+
+
+def test_nothing_is_signed_in_the_place_of_an_event_that_was_taken_out(
+    evidence: Evidence, taken: list[str], tmp_path: Path
+) -> None:
+    ern = taken[0]
+    evidence("act", "hold_placed", ern, "--person", "A", "--hold", "H1")
+    set_back(evidence, ern)
+    published = (evidence.home / "ledger/checkpoint").read_bytes()
+    assert (
+        "E250" in evidence("act", "hold_placed", ern, "--person", "A", "--hold", "H2", code=3).err
+    )
+    evidence(
+        "export", ern, "-o", tmp_path / "x.zip", "--person", "A", "--reference", "R", code=3
+    )  # fmt: skip
+    assert not (tmp_path / "x.zip").exists()
+    assert (evidence.home / "ledger/checkpoint").read_bytes() == published
+    found = evidence("log", "audit", code=3).lines
+    assert {"where": ern, "problem": "the log has a later event than the catalog"} in found
+
+
+def test_the_log_does_not_grow_over_an_event_that_was_altered(
+    evidence: Evidence, taken: list[str]
+) -> None:
+    published = (evidence.home / "ledger/checkpoint").read_bytes()
+    edit(
+        evidence,
+        "UPDATE event SET signature = zeroblob(64) WHERE subject_key = :key AND seq = 1",
+        ern=taken[0],
+    )
+    evidence("act", "hold_placed", taken[1], "--person", "A", "--hold", "H1", code=3)
+    assert (evidence.home / "ledger/checkpoint").read_bytes() == published
