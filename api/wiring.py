@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -93,6 +93,8 @@ class Instance:
     signing: SigningFolder
     tiles: TileStore
     headers: HeaderStore
+    looked_at: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+    """When something was last looked at that need not be at each act: `time.monotonic`."""
 
     @property
     def vault(self) -> Vault:

@@ -47,6 +47,7 @@ def audit(catalog: Catalog, tiles: TileStore) -> Iterator[Finding]:
         size = head.size if head else 0
         tree = TileTree(tiles.read, size)
         yield from _heads(reader, tree)
+        yield from _published(reader, tiles)
         frontier = Frontier()
         controls = {each.entry for kind in KINDS for each in reader.ledger.controls(kind)}
         for start in range(0, size, WIDTH):
@@ -82,6 +83,28 @@ def _heads(reader: CatalogReader, tree: TileTree) -> Iterator[Finding]:
             except EvidenceError as error:
                 yield Finding(0, where, str(error))
             before = head
+
+
+def _published(reader: CatalogReader, tiles: TileStore) -> Iterator[Finding]:
+    """Whether the published checkpoint is a state that the catalog knows, signed by the log."""
+    where = "published checkpoint"
+    published = tiles.checkpoint()
+    if published is None:
+        if reader.ledger.sealed_head() is not None:
+            yield Finding(0, where, "is not there, and a state of the log is sealed")
+        return
+    policy = Policy(dict.fromkeys(log_of(reader.ledger).vkeys), {}, {}, NONE)
+    try:
+        checkpoint = policy.checked(Note.parse(published)).checkpoint
+    except EvidenceError as error:
+        yield Finding(0, where, str(error))
+        return
+    known = reader.ledger.heads(after=checkpoint.size - 1, limit=1)
+    if not known or (known[0].size, known[0].root) != (checkpoint.size, checkpoint.root):
+        problem = (
+            f"is of size {checkpoint.size}, which the catalog does not know: it was rolled back"
+        )
+        yield Finding(0, where, problem)
 
 
 def _bundle(

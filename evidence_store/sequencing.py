@@ -48,7 +48,7 @@ class Sequencer:
             LedgerAlteredError: if the catalog or the files are not what was signed.
             StoreUnavailableError, NoSpaceError, CatalogBusyError: entries go on waiting.
         """
-        self._refuse_rollback()
+        self.insist_published()
         self._finish()
         while self._grow():
             self._finish()
@@ -142,8 +142,13 @@ class Sequencer:
         if self.tiles.checkpoint() != note:
             self.tiles.publish(note)
 
-    def _refuse_rollback(self) -> None:
-        """What was published must be the beginning of what the catalog knows, and be ours."""
+    def insist_published(self) -> None:
+        """Insist that what was published is a state that the catalog knows, and the log's own.
+
+        Raises:
+            LedgerAlteredError: if it is not: the database was rolled back, or one of them altered.
+            StoreUnavailableError, CatalogBusyError: if a part does not answer.
+        """
         published = self.tiles.checkpoint()
         if published is None:
             return

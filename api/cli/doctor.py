@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from api import cooperation, fixity, wiring
+from api import cooperation, fixity, ledger, wiring
 from api.cli.context import shared
 from api.cli.exits import Exit, exit_of, worst
 from api.cli.output import Json
@@ -148,6 +148,18 @@ def _rules(_: Instance) -> Finding:
     return Finding(OK, f"{len(policy.rules)} rules, {len(kinds())} kinds of assistance")
 
 
+def _log(instance: Instance) -> Finding:
+    ledger.insist_continued(instance)
+    kept = ledger.alarms(instance)
+    with instance.catalog.read() as reader:
+        head = reader.ledger.head()
+    size = head.size if head else 0
+    if kept:
+        advice = f"a rollback or a fork was seen; keep {instance.home / ledger.ALARMS}"
+        return Finding(WARNING, f"{size} entries; {', '.join(kept[:EXAMPLES])}", advice)
+    return Finding(OK, f"{size} entries")
+
+
 def _fixity(instance: Instance) -> Finding:
     found = fixity.stands(instance)
     with instance.catalog.read() as reader:
@@ -196,6 +208,7 @@ CHECKS: dict[str, Callable[[Instance], Finding]] = {
     "space": _space,
     "clock": _clock,
     "rules": _rules,
+    "log": _log,
     "fixity": _fixity,
     "unfinished writes": _unfinished,
     "orphans": _reconciled(Discrepancy.ORPHAN),

@@ -138,6 +138,25 @@ def test_a_database_from_a_backup_is_refused(evidence: Evidence, folder: Path) -
     (evidence.home / "catalog.db").write_bytes(backup)
     (evidence.home / "catalog.db").chmod(0o600)
     assert "E250" in evidence("log", "checkpoint", code=3).err
+    before = evidence("list").lines
+    evidence.ingest(folder / "empty", code=3)
+    assert evidence("list").lines == before  # and nothing is registered over it
+    found = [each["where"] for each in evidence("log", "audit", code=3).lines]
+    assert "published checkpoint" in found
+    evidence("doctor", code=3)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"another\n"], ids=["removed", "empty", "another"])
+def test_an_audit_names_a_published_checkpoint_that_is_not_the_logs(
+    evidence: Evidence, taken: list[str], content: bytes | None
+) -> None:
+    assert taken
+    path = evidence.home / "ledger/checkpoint"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    found = [each["where"] for each in evidence("log", "audit", code=3).lines]
+    assert found == ["published checkpoint"]
 
 
 def test_catalog_and_ledger_are_rebuilt_from_the_store_and_the_keys(
