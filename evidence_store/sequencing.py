@@ -168,6 +168,26 @@ class Sequencer:
             )
 
 
+def regrow(reader: LedgerReader, tiles: TileStore) -> None:
+    """Write the log's files anew from the catalog's leaves, up to its newest state.
+
+    Raises:
+        LedgerAlteredError: if the leaves do not lead to that state, or a file is there with other
+            content.
+        NoSpaceError, StoreUnavailableError: some files may be there; it can be done again.
+    """
+    head = reader.head()
+    size = head.size if head else 0
+    for start in range(0, size, BATCH_ENTRIES):  # whole bundles, but for the last
+        entries = [leaf.entry for leaf in reader.leaves(start, min(size, start + BATCH_ENTRIES))]
+        _, files = grown(TileTree(tiles.read, start), (), entries)
+        tiles.write(files)
+    if head is not None and TileTree(tiles.read, size).root() != head.root:
+        raise LedgerAlteredError(
+            f"ledger: the entries that were journalled do not lead to the root of size {size}"
+        )
+
+
 def _insist_events(writer: CatalogWriter, start: int, end: int) -> None:
     """Insist that the events of these entries are there, as they were committed to."""
     for place in writer.ledger.altered(start, end):

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import sqlite3
 from pathlib import Path
@@ -184,6 +185,37 @@ def test_catalog_and_ledger_are_rebuilt_from_the_store_and_the_keys(
     assert evidence("check", redacted).records[0]["outcome"] == "match"
     assert evidence.ingest(folder, code=None).summary["resumed"] >= len(taken) - 1
     evidence("log", "audit")
+
+
+def test_the_ledger_is_rebuilt_too_and_its_checkpoint_is_the_one_that_was_signed(
+    evidence: Evidence, taken: list[str]
+) -> None:
+    checkpoint = (evidence.home / "ledger/checkpoint").read_bytes()
+    shutil.rmtree(evidence.home / "ledger")
+    for path in evidence.home.glob("catalog.db*"):
+        path.unlink()
+    ran = evidence("rebuild")
+    assert ran.records[0]["problems"] == 0
+    assert "only its witnesses" in ran.err
+    assert (evidence.home / "ledger/checkpoint").read_bytes() == checkpoint
+    assert evidence("log", "audit").summary["problems"] == 0
+    evidence("void", taken[0], "--reason", "registered twice")
+    assert evidence("log", "prove", taken[0]).records[1]["receipt"] == "sealed"
+
+
+def test_a_rebuild_that_fails_leaves_no_catalog_in_the_way_of_the_next(
+    evidence: Evidence, taken: list[str]
+) -> None:
+    (tile,) = [each for each in (evidence.home / "ledger/tile/0").rglob("*") if each.is_file()]
+    true = tile.read_bytes()
+    tile.chmod(0o600)
+    tile.write_bytes(bytes(len(true)))
+    for path in evidence.home.glob("catalog.db*"):
+        path.unlink()
+    assert "E250" in evidence("rebuild", code=3).err
+    tile.write_bytes(true)
+    assert evidence("rebuild").records[0]["problems"] == 0
+    assert len(evidence("list").lines) == len(taken)
 
 
 def test_nothing_is_rebuilt_over_a_catalog_or_from_nothing(
