@@ -4,23 +4,31 @@ Memory does not grow with the log: entries are taken a bundle at a time, and the
 from the right edge alone.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from evidence_store.acts import around_digest
 from evidence_store.authorities import log_of
 from evidence_store.custody.transfer import TransferId
 from evidence_store.errors import EvidenceError, LedgerAlteredError, NotFoundError
-from evidence_store.identifiers import DossierKind, Ern, KeyId, Subject
+from evidence_store.identifiers import AuthorityId, DossierKind, Ern, KeyId, Subject
+from evidence_store.item import Item
 from evidence_store.ledger.by_hand import check_by_hand
 from evidence_store.ledger.checkpoint import Checkpoint
-from evidence_store.ledger.control import CONTROL_LEAF, KINDS, ControlEntry, commitment_of
-from evidence_store.ledger.event import Link, leaf, tag
+from evidence_store.ledger.control import (
+    CONTROL_LEAF,
+    KINDS,
+    ControlEntry,
+    authority_of,
+    commitment_of,
+)
+from evidence_store.ledger.event import Link, disclosure_digest, leaf, tag
 from evidence_store.ledger.merkle import Frontier, leaf_hash, verify_consistency
 from evidence_store.ledger.note import Note
 from evidence_store.ledger.policy import NONE, Policy
 from evidence_store.ledger.tiles import WIDTH, TileTree, bundle_path, read_tile, unpacked
-from evidence_store.ledger_port import LedgerReader, Recorded, TileStore
+from evidence_store.ledger_port import Control, LedgerReader, Recorded, TileStore
 from evidence_store.ports import Catalog, CatalogReader
 from evidence_store.signed_items import SignedItem
 
@@ -148,10 +156,42 @@ def _events(reader: CatalogReader) -> Iterator[Finding]:
             yield Finding(0, "control entry", "is not as it was signed")
         if reader.ledger.index_of(commitment_of(control.entry)) is None:
             yield Finding(0, "control entry", "is not in the log")
+    yield from _authorities(reader, controls)
     for subject in _subjects(reader):
         yield from audit_chain(reader.ledger, subject, publics)
+        yield from _disclosures(reader, subject)
         if isinstance(subject, Ern):
             yield from _audit_rows(reader, subject)
+
+
+def _authorities(reader: CatalogReader, controls: Sequence[Control]) -> Iterator[Finding]:
+    """Whether authorities are called as the newest of their keys' registrations says."""
+    signed: dict[AuthorityId, str] = {}
+    try:
+        for control in controls:
+            if control.kind == "key":
+                authority, name = authority_of(ControlEntry.parse(control.entry))
+                signed[authority] = name
+        rows = {each.id: each.name for each in reader.ledger.authorities()}
+    except EvidenceError as error:
+        yield Finding(0, "authority", str(error))
+        return
+    for authority, name in signed.items():
+        if rows.get(authority) != name:
+            yield Finding(0, f"authority {authority}", "its row has another name than was signed")
+
+
+def _disclosures(reader: CatalogReader, subject: Subject) -> Iterator[Finding]:
+    """Whether each field that an event hides behind a digest is at hand."""
+    try:
+        for recorded in reader.ledger.events(subject):
+            signed = recorded.signed
+            lost = set(signed.event.sd) - {disclosure_digest(each) for each in signed.disclosures}
+            if lost:
+                problem = f"{len(lost)} of its disclosures are withheld or lost"
+                yield Finding(0, f"{subject} event {recorded.seq}", problem)
+    except EvidenceError as error:
+        yield Finding(0, str(subject), str(error))
 
 
 def _subjects(reader: CatalogReader) -> Iterator[Subject]:
@@ -186,7 +226,11 @@ def _audit_rows(reader: CatalogReader, ern: Ern) -> Iterator[Finding]:
         signed = SignedItem.of(events)
         if not events:
             return  # void before it came in, or from before there was a ledger
-        for problem in (*signed.disagreements(item, versions), *signed.missing(versions)):
+        for problem in (
+            *signed.disagreements(item, versions),
+            *signed.missing(versions),
+            *_around(reader, item, signed.around),
+        ):
             yield Finding(0, str(ern), problem)
         for transfer, digest in signed.offers.items():
             if reader.ledger.transfer(TransferId.parse(transfer)).digest != digest:
@@ -197,6 +241,12 @@ def _audit_rows(reader: CatalogReader, ern: Ern) -> Iterator[Finding]:
                 yield Finding(0, str(ern), problem)
     except EvidenceError as error:
         yield Finding(0, str(ern), str(error))
+
+
+def _around(reader: CatalogReader, item: Item, digest: str | None) -> Iterator[str]:
+    person = reader.person(item.asserted.collected_by)
+    if digest not in {None, around_digest(reader.case(item.case_id), person)}:
+        yield "its case or its collector is called otherwise than when it came in"
 
 
 def registered_keys(

@@ -158,3 +158,42 @@ def test_the_log_does_not_grow_over_an_event_that_was_altered(
     )
     evidence("act", "hold_placed", taken[1], "--person", "A", "--hold", "H1", code=3)
     assert (evidence.home / "ledger/checkpoint").read_bytes() == published
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM item WHERE ern_key = :key",
+        "DELETE FROM version WHERE number = 2 AND ern_key = :key",
+        "UPDATE item SET collected_at = '2020-01-01Z' WHERE ern_key = :key",
+        "UPDATE item SET method = 'another' WHERE ern_key = :key",
+        "UPDATE item SET place = 'another' WHERE ern_key = :key",
+        "UPDATE item SET source = 'another' WHERE ern_key = :key",
+        "UPDATE item SET title = 'another' WHERE ern_key = :key",
+        "UPDATE item SET kind = 'video' WHERE ern_key = :key",
+        "UPDATE item SET registered_at = '2020-01-01 00:00:00.000000' WHERE ern_key = :key",
+        "UPDATE item SET source_name = x'61' WHERE ern_key = :key",
+        "UPDATE item SET stated_sha256 = zeroblob(32) WHERE ern_key = :key",
+        "UPDATE version SET media_type = 'image/png' WHERE number = 1 AND ern_key = :key",
+        "UPDATE version SET type = 'translation' WHERE number = 2 AND ern_key = :key",
+        "UPDATE version SET method = 'another' WHERE number = 2 AND ern_key = :key",
+        "UPDATE person SET name = 'another'",
+        "UPDATE authority SET name = 'another'",
+        "UPDATE case_file SET title = 'another'",
+        "UPDATE event SET disclosures = '' WHERE seq = 1 AND subject_key = :key",
+    ],
+)
+def test_an_audit_names_a_row_that_says_otherwise_than_was_signed(
+    evidence: Evidence, note: str, statement: str
+) -> None:
+    edit(evidence, statement, ern=note)
+    found = evidence("log", "audit", code=3).lines
+    assert all(each["problem"] for each in found)
+    if ":key" in statement:
+        assert {each["where"].split(" ")[0] for each in found} == {note}
+
+
+def test_an_untouched_store_has_nothing_to_name(evidence: Evidence, note: str) -> None:
+    assert note
+    assert evidence("log", "audit").summary["problems"] == 0
+    evidence("verify")
