@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from api.cli.output import Json
 from api.wiring import Instance
 from evidence_store.cooperation.kind import kinds
 from evidence_store.errors import EvidenceError
+from evidence_store.journal import differing_headers
 from evidence_store.reconciliation import Discrepancy, reconcile
 
 FREE_BYTES_MIN = 10 * 1024**3
@@ -160,6 +162,14 @@ def _log(instance: Instance) -> Finding:
     return Finding(OK, f"{size} entries")
 
 
+def _headers(instance: Instance) -> Finding:
+    found = list(islice(differing_headers(instance.catalog, instance.headers), EXAMPLES))
+    if found:
+        advice = "a rebuild needs them; move `headers` away, and the next act writes all of it anew"
+        return Finding(ERROR, "; ".join(found), advice)
+    return Finding(OK, "ok")
+
+
 def _fixity(instance: Instance) -> Finding:
     found = fixity.stands(instance)
     with instance.catalog.read() as reader:
@@ -209,6 +219,7 @@ CHECKS: dict[str, Callable[[Instance], Finding]] = {
     "clock": _clock,
     "rules": _rules,
     "log": _log,
+    "headers": _headers,
     "fixity": _fixity,
     "unfinished writes": _unfinished,
     "orphans": _reconciled(Discrepancy.ORPHAN),

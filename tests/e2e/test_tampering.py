@@ -1,5 +1,6 @@
 """What the owner of the database can do, and what says so: no edited row passes for what was signed."""
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -197,3 +198,25 @@ def test_an_untouched_store_has_nothing_to_name(evidence: Evidence, note: str) -
     assert note
     assert evidence("log", "audit").summary["problems"] == 0
     evidence("verify")
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["removed", "changed"])
+def test_doctor_names_headers_that_a_rebuild_would_miss_and_they_can_be_written_anew(
+    evidence: Evidence, taken: list[str], *, lost: bool
+) -> None:
+    folder = evidence.home / "headers"
+    (batch,) = folder.glob("*.json")
+    if lost:
+        batch.unlink()
+    else:
+        lines = [json.loads(line) for line in batch.read_text().splitlines()]
+        lines[-1]["header"] = lines[0]["header"]
+        batch.chmod(0o600)
+        batch.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (found,) = [each for each in evidence("doctor", code=3).lines if each["check"] == "headers"]
+    assert found["outcome"] == "error"
+    for each in folder.glob("*.json"):
+        each.unlink()
+    evidence("act", "hold_placed", taken[0], "--person", "A", "--hold", "H1")
+    (found,) = [each for each in evidence("doctor", code=None).lines if each["check"] == "headers"]
+    assert found["outcome"] == "ok"
