@@ -172,13 +172,16 @@ def _authorities(reader: CatalogReader, controls: Sequence[Control]) -> Iterator
             if control.kind == "key":
                 authority, name = authority_of(ControlEntry.parse(control.entry))
                 signed[authority] = name
-        rows = {each.id: each.name for each in reader.ledger.authorities()}
     except EvidenceError as error:
         yield Finding(0, "authority", str(error))
         return
     for authority, name in signed.items():
-        if rows.get(authority) != name:
-            yield Finding(0, f"authority {authority}", "its row has another name than was signed")
+        try:
+            if reader.ledger.authority(authority).name != name:
+                problem = "its row has another name than was signed"
+                yield Finding(0, f"authority {authority}", problem)
+        except EvidenceError as error:
+            yield Finding(0, f"authority {authority}", str(error))
 
 
 def _disclosures(reader: CatalogReader, subject: Subject) -> Iterator[Finding]:
