@@ -28,6 +28,7 @@ from evidence_store.field_seal import SEAL_BYTES_MAX, FieldSeal, SealCheck
 from evidence_store.identifiers import CaseId
 from evidence_store.item import Item, ItemStatus, Version
 from evidence_store.ports import CatalogReader
+from evidence_store.signed_digests import SignedDigests
 
 SEAL, SEALED_IN, EXACT = "seal", "sealed_in", "name_base64"
 METADATA_NAMES = frozenset({SEAL, SEALED_IN, EXACT})
@@ -182,6 +183,7 @@ def _kept(
     item, version = found
     _insist_size(version.fingerprint)
     sealed = reader.sealed(version.object_name)
+    SignedDigests(reader, instance.tiles).insist(version, sealed)
     return lambda: b"".join(instance.vault.open(sealed)), item.registered_at
 
 

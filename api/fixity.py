@@ -63,6 +63,7 @@ def turn(instance: Instance, wait: Wait = time.sleep, *, failed_again: bool = Fa
     cycle = Cycle(
         catalog=instance.catalog,
         vault=Vault(store, instance.keyring, instance.random),
+        tiles=instance.tiles,
         recorder=partial(ledger.recorder, instance),
         period=period(instance),
         turn_bytes=rate * TURN_SECONDS,

@@ -1,6 +1,9 @@
 """An instance's hands in the ledger: who signs, how the log grows, and the proofs it gives."""
 
+import hashlib
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +14,8 @@ from evidence_store.authorities import Log, acting_key
 from evidence_store.errors import LedgerAlteredError, NotFoundError, SettingsError, UnavailableError
 from evidence_store.identifiers import AuthorityId, Ern
 from evidence_store.journal import write_journal
+from evidence_store.ledger.checkpoint import Checkpoint
+from evidence_store.ledger.cosigning import Known
 from evidence_store.ledger.note import Note
 from evidence_store.ledger.policy import NONE, Policy
 from evidence_store.ledger.proof import LogProof
@@ -23,6 +28,9 @@ from evidence_store.sequencing import Sequencer, proof_of
 POLICY = "policy.txt"
 ALARMS = "alarms"
 ALARMS_MODE = 0o700
+CONTINUED = "log"
+CONTINUED_SECONDS = 60.0
+DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,10 @@ def recorder(instance: Instance, authority: AuthorityId | None = None) -> Record
     Raises:
         NotFoundError: if there is no such authority.
         KeyUnavailableError: if its key is revoked or cannot be read.
+        LedgerAlteredError: as `insist_continued`; nothing can be recorded then.
     """
+    with suppress(UnavailableError):  # the act is kept, and waits; the log looks before it signs
+        insist_continued(instance)
     log = found_log(instance.catalog, instance.signing)
     with instance.catalog.read() as reader:
         acting = authority or AuthorityId.named(reader.authority())
@@ -73,20 +84,58 @@ def advance(instance: Instance) -> Head | None:
     Raises:
         LedgerAlteredError: also if a witness saw entries that are not here any more.
     """
-    found = sequencer(instance)
-    _insist_continued(instance, found)
-    return found.run()
+    insist_continued(instance)
+    return sequencer(instance).run()
 
 
-def _insist_continued(instance: Instance, found: Sequencer) -> None:
-    """Ask the witnesses what they saw last: a database that was rolled back must not run."""
-    if not any(each.url for each in found.policy.witnesses.values()):
+def insist_continued(instance: Instance) -> None:
+    """Insist that the log goes on from what was published of it, and from what its witnesses saw.
+
+    To be asked before anything is recorded: a database that was rolled back must not run. It is
+    looked at anew after `CONTINUED_SECONDS`. A witness that does not answer stops nobody: without
+    its cosignature the act is pending. What a witness saw of another history is kept in the home.
+
+    Raises:
+        LedgerAlteredError: if the database was rolled back, or the published checkpoint altered.
+        SettingsError, KeyUnavailableError: as `sequencer`.
+    """
+    now = time.monotonic()
+    before = instance.looked_at.get(CONTINUED)
+    if before is not None and now - before < CONTINUED_SECONDS:
         return
-    known = largest_known(found.policy, found.origin)
-    with instance.catalog.read() as reader:
-        head = reader.ledger.head()
-    size = head.size if head else 0
-    known.insist_continued(size, TileTree(instance.tiles.read, size).root_at)
+    found = sequencer(instance)
+    found.insist_published()
+    if any(each.url for each in found.policy.witnesses.values()):
+        known = largest_known(found.policy, found.origin)
+        with instance.catalog.read() as reader:
+            head = reader.ledger.head()
+        size = head.size if head else 0
+        try:
+            known.insist_continued(size, TileTree(instance.tiles.read, size).root_at)
+        except LedgerAlteredError:
+            _keep_seen(instance, known, head)
+            raise
+    instance.looked_at[CONTINUED] = now
+
+
+def alarms(instance: Instance) -> Sequence[str]:
+    """What is kept as evidence that the log was rolled back or split."""
+    folder = instance.home / ALARMS
+    return sorted(each.name for each in folder.iterdir()) if folder.exists() else ()
+
+
+def _keep_seen(instance: Instance, known: Known, head: Head | None) -> None:
+    """What the witnesses saw beside the state that is here, once for each that they saw."""
+    folder = instance.home / ALARMS
+    folder.mkdir(ALARMS_MODE, exist_ok=True)
+    for witness, note in known.notes.items():
+        if note is None:
+            continue
+        digest = hashlib.sha256(note.encode()).hexdigest()[:DIGITS]
+        stem = f"{witness}-continued-{Checkpoint.of(note).size}-{digest}"
+        (folder / f"{stem}.seen.note").write_bytes(note.encode())
+        if head is not None and head.note is not None:
+            (folder / f"{stem}.here.note").write_bytes(head.note)
 
 
 def _collect(

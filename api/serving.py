@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
-from api import cooperation, logs, wiring
+from api import cooperation, ledger, logs, wiring
 from api.cli.output import Json, Output
 from api.cli.witness import listening
 from api.http.app import Entry, create_app
@@ -53,8 +53,10 @@ def work_until_interrupted(
 
     Raises:
         SettingsError: if the rules have a mistake.
+        LedgerAlteredError: if the database was rolled back.
     """
     cooperation.policy()
+    ledger.insist_continued(instance)
     logs.install(log)
     uploading = Uploading(instance, instance.uploads, extractor)
     background = Worker(instance, uploading)
@@ -100,8 +102,10 @@ def serve_until_interrupted(
 
     Raises:
         SettingsError: if the rules have a mistake, or it cannot listen there.
+        LedgerAlteredError: if the database was rolled back.
     """
     cooperation.policy()  # with a mistake in the rules nothing is served
+    ledger.insist_continued(instance)
     logs.install(door.log)
     counts = Counts()
     with (

@@ -31,6 +31,7 @@ from evidence_store.ledger_port import TileStore
 from evidence_store.moment import Moment
 from evidence_store.ports import Clock, ObjectStore, Randomness
 from evidence_store.rewrap import Kept
+from evidence_store.sequencing import regrow
 from evidence_store.vault import Vault
 from ingest.extraction.supervisor import Extractor, Limits
 from storage.keys.keyfile import KeyFile
@@ -96,6 +97,8 @@ class Instance:
     tiles: TileStore
     headers: HeaderStore
     settling: SharedRuns[str | None] = field(default_factory=SharedRuns)
+    looked_at: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+    """When something was last looked at that need not be at each act: `time.monotonic`."""
 
     @property
     def vault(self) -> Vault:
@@ -302,12 +305,18 @@ def migrate_catalog(home: Path) -> tuple[str | None, str | None]:
     return migrate(url, busy_seconds=settings.database_busy_seconds)
 
 
-def rebuild_catalog(home: Path, ask: Passphrase) -> None:
-    """Make the catalog anew from the object store, the headers and the keys.
+def rebuild_catalog(home: Path, ask: Passphrase) -> bool:
+    """Make the catalog and the log's files anew from the object store, the headers and the keys.
+
+    Files of the log that are there must be those that are made. Returns whether there was a
+    published checkpoint: without one, the newest that the journal holds is published, and what the
+    log took in after that, if anything, is known to witnesses only.
 
     Raises:
         ConflictError: if there is a catalog; nothing changed.
         FixityError, NotFoundError, KeyUnavailableError: if what it is made from is not whole.
+        LedgerAlteredError: if it does not lead to the log's own state, or the log's files are others.
+            Nothing of a catalog is left, so it can be tried again.
         StoreUnavailableError, NoSpaceError: if a part does not answer.
     """
     from storage.catalog import create_empty
@@ -319,8 +328,16 @@ def rebuild_catalog(home: Path, ask: Passphrase) -> None:
     if next(headers.batches(), None) is None:
         raise NotFoundError("headers: there are none, so there is nothing to rebuild from")
     url = database_url(home, settings)
+    tiles = _tiles(home, settings)
     with closing(create_empty(url, busy_seconds=settings.database_busy_seconds)) as catalog:
-        catalog.restore(read_journal(vault, headers), read_headers(headers))
+        lines, objects = read_journal(vault, headers), read_headers(headers)
+        with catalog.restoring(lines, objects) as reader:
+            regrow(reader.ledger, tiles)
+            newest = reader.ledger.sealed_head()
+        published = tiles.checkpoint() is not None
+        if not published and newest is not None and newest.sealed is not None:
+            tiles.publish(newest.sealed)
+    return published
 
 
 def field_key(path: Path, passphrase: bytes | None, *, new: bool = False) -> FieldKey:

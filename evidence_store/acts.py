@@ -10,8 +10,9 @@ from evidence_store.canonical import Json, canonical
 from evidence_store.digest import Fingerprint
 from evidence_store.field_seal import SealCheck
 from evidence_store.identifiers import Ern
-from evidence_store.item import Item, Version
+from evidence_store.item import Case, Item, Person, Version
 from evidence_store.ledger.event import Draft
+from evidence_store.moment import in_utc
 from evidence_store.provider import ProviderTerms
 
 
@@ -36,10 +37,51 @@ def terms_digest(terms: ProviderTerms) -> str:
     return hashlib.sha256(canonical(document)).hexdigest()
 
 
+def asserted_digest(item: Item) -> str:
+    """What stands in an event for all that was asserted of an item: SHA-256 of canonical JSON."""
+    asserted, name, stated = item.asserted, item.source_name, item.stated_sha256
+    document: dict[str, Json] = {
+        "kind": asserted.kind.value,
+        "collected_by": str(asserted.collected_by),
+        "collected_at": asserted.collected_at.text,
+        "method": asserted.method,
+        "place": asserted.place,
+        "source": asserted.source,
+        "title": asserted.title,
+        "fields": {
+            key: [*value] if isinstance(value, (list, tuple)) else value
+            for key, value in asserted.fields.items()
+        },
+        "provider_terms": None if asserted.terms is None else terms_digest(asserted.terms),
+        "source_name": None if name is None else name.hex(),
+        "stated_sha256": None if stated is None else stated.hex,
+        "registered_at": in_utc(item.registered_at).isoformat(timespec="microseconds"),
+    }
+    return hashlib.sha256(canonical(document)).hexdigest()
+
+
+def around_digest(case: Case, collector: Person) -> str:
+    """What stands in an item's event for the case and the collector, as they were called then."""
+    document: dict[str, Json] = {
+        "case": str(case.case_id),
+        "title": case.title,
+        "reference": case.reference,
+        "collector": str(collector.code),
+        "name": collector.name,
+    }
+    return hashlib.sha256(canonical(document)).hexdigest()
+
+
 def registered(
-    item: Item, version: Version | None = None, sealed: SealCheck | None = None
+    item: Item,
+    version: Version | None = None,
+    sealed: SealCheck | None = None,
+    around: str | None = None,
 ) -> Draft:
-    """That an item was registered, with its original if it has one, and under which field seal."""
+    """That an item was registered, with its original if it has one, and under which field seal.
+
+    `around` is what `around_digest` gave.
+    """
     asserted = item.asserted
     seals = asserted.fields.get("seal_numbers")
     data: dict[str, Json] = {
@@ -58,7 +100,10 @@ def registered(
         "method": asserted.method,
         "place": asserted.place,
         "source": asserted.source,
+        "asserted_digest": asserted_digest(item),
     }
+    if around is not None:
+        private["around_digest"] = around
     if sealed is not None:
         data["field_seal"] = sealed.open_data
         private["field_seal"] = sealed.private_data

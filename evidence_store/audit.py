@@ -4,23 +4,31 @@ Memory does not grow with the log: entries are taken a bundle at a time, and the
 from the right edge alone.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from evidence_store.acts import around_digest
 from evidence_store.authorities import log_of
 from evidence_store.custody.transfer import TransferId
 from evidence_store.errors import EvidenceError, LedgerAlteredError, NotFoundError
-from evidence_store.identifiers import DossierKind, Ern, KeyId, Subject
+from evidence_store.identifiers import AuthorityId, DossierKind, Ern, KeyId, Subject
+from evidence_store.item import Item
 from evidence_store.ledger.by_hand import check_by_hand
 from evidence_store.ledger.checkpoint import Checkpoint
-from evidence_store.ledger.control import CONTROL_LEAF, KINDS, ControlEntry, commitment_of
-from evidence_store.ledger.event import Link, leaf
+from evidence_store.ledger.control import (
+    CONTROL_LEAF,
+    KINDS,
+    ControlEntry,
+    authority_of,
+    commitment_of,
+)
+from evidence_store.ledger.event import Link, disclosure_digest, leaf, tag
 from evidence_store.ledger.merkle import Frontier, leaf_hash, verify_consistency
 from evidence_store.ledger.note import Note
 from evidence_store.ledger.policy import NONE, Policy
 from evidence_store.ledger.tiles import WIDTH, TileTree, bundle_path, read_tile, unpacked
-from evidence_store.ledger_port import LedgerReader, Recorded, TileStore
+from evidence_store.ledger_port import Control, LedgerReader, Recorded, TileStore
 from evidence_store.ports import Catalog, CatalogReader
 from evidence_store.signed_items import SignedItem
 
@@ -47,6 +55,7 @@ def audit(catalog: Catalog, tiles: TileStore) -> Iterator[Finding]:
         size = head.size if head else 0
         tree = TileTree(tiles.read, size)
         yield from _heads(reader, tree)
+        yield from _published(reader, tiles)
         frontier = Frontier()
         controls = {each.entry for kind in KINDS for each in reader.ledger.controls(kind)}
         for start in range(0, size, WIDTH):
@@ -82,6 +91,28 @@ def _heads(reader: CatalogReader, tree: TileTree) -> Iterator[Finding]:
             except EvidenceError as error:
                 yield Finding(0, where, str(error))
             before = head
+
+
+def _published(reader: CatalogReader, tiles: TileStore) -> Iterator[Finding]:
+    """Whether the published checkpoint is a state that the catalog knows, signed by the log."""
+    where = "published checkpoint"
+    published = tiles.checkpoint()
+    if published is None:
+        if reader.ledger.sealed_head() is not None:
+            yield Finding(0, where, "is not there, and a state of the log is sealed")
+        return
+    policy = Policy(dict.fromkeys(log_of(reader.ledger).vkeys), {}, {}, NONE)
+    try:
+        checkpoint = policy.checked(Note.parse(published)).checkpoint
+    except EvidenceError as error:
+        yield Finding(0, where, str(error))
+        return
+    known = reader.ledger.heads(after=checkpoint.size - 1, limit=1)
+    if not known or (known[0].size, known[0].root) != (checkpoint.size, checkpoint.root):
+        problem = (
+            f"is of size {checkpoint.size}, which the catalog does not know: it was rolled back"
+        )
+        yield Finding(0, where, problem)
 
 
 def _bundle(
@@ -125,10 +156,45 @@ def _events(reader: CatalogReader) -> Iterator[Finding]:
             yield Finding(0, "control entry", "is not as it was signed")
         if reader.ledger.index_of(commitment_of(control.entry)) is None:
             yield Finding(0, "control entry", "is not in the log")
+    yield from _authorities(reader, controls)
     for subject in _subjects(reader):
         yield from audit_chain(reader.ledger, subject, publics)
+        yield from _disclosures(reader, subject)
         if isinstance(subject, Ern):
             yield from _audit_rows(reader, subject)
+
+
+def _authorities(reader: CatalogReader, controls: Sequence[Control]) -> Iterator[Finding]:
+    """Whether authorities are called as the newest of their keys' registrations says."""
+    signed: dict[AuthorityId, str] = {}
+    try:
+        for control in controls:
+            if control.kind == "key":
+                authority, name = authority_of(ControlEntry.parse(control.entry))
+                signed[authority] = name
+    except EvidenceError as error:
+        yield Finding(0, "authority", str(error))
+        return
+    for authority, name in signed.items():
+        try:
+            if reader.ledger.authority(authority).name != name:
+                problem = "its row has another name than was signed"
+                yield Finding(0, f"authority {authority}", problem)
+        except EvidenceError as error:
+            yield Finding(0, f"authority {authority}", str(error))
+
+
+def _disclosures(reader: CatalogReader, subject: Subject) -> Iterator[Finding]:
+    """Whether each field that an event hides behind a digest is at hand."""
+    try:
+        for recorded in reader.ledger.events(subject):
+            signed = recorded.signed
+            lost = set(signed.event.sd) - {disclosure_digest(each) for each in signed.disclosures}
+            if lost:
+                problem = f"{len(lost)} of its disclosures are withheld or lost"
+                yield Finding(0, f"{subject} event {recorded.seq}", problem)
+    except EvidenceError as error:
+        yield Finding(0, str(subject), str(error))
 
 
 def _subjects(reader: CatalogReader) -> Iterator[Subject]:
@@ -163,7 +229,11 @@ def _audit_rows(reader: CatalogReader, ern: Ern) -> Iterator[Finding]:
         signed = SignedItem.of(events)
         if not events:
             return  # void before it came in, or from before there was a ledger
-        for problem in (*signed.disagreements(item, versions), *signed.missing(versions)):
+        for problem in (
+            *signed.disagreements(item, versions),
+            *signed.missing(versions),
+            *_around(reader, item, signed.around),
+        ):
             yield Finding(0, str(ern), problem)
         for transfer, digest in signed.offers.items():
             if reader.ledger.transfer(TransferId.parse(transfer)).digest != digest:
@@ -174,6 +244,12 @@ def _audit_rows(reader: CatalogReader, ern: Ern) -> Iterator[Finding]:
                 yield Finding(0, str(ern), problem)
     except EvidenceError as error:
         yield Finding(0, str(ern), str(error))
+
+
+def _around(reader: CatalogReader, item: Item, digest: str | None) -> Iterator[str]:
+    person = reader.person(item.asserted.collected_by)
+    if digest not in {None, around_digest(reader.case(item.case_id), person)}:
+        yield "its case or its collector is called otherwise than when it came in"
 
 
 def registered_keys(
@@ -231,6 +307,9 @@ def audit_chain(
         end = Link(end.item_key, end.seq + 1, recorded.signed.commitment)
     if link != end:
         yield Finding(0, str(subject), "the chain does not end where the catalog says")
+    beyond = reader.tagged([tag(end.item_key, seq + 1) for seq in (end.seq, end.seq + 1)])
+    if beyond:
+        yield Finding(0, str(subject), "the log has a later event than the catalog")
 
 
 def _check_event(

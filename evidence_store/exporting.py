@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO
 
+from evidence_store.audit import audit_item
 from evidence_store.canonical import Json
 from evidence_store.custody.act import Act, ActType
 from evidence_store.custody.timeline import history
-from evidence_store.errors import MalformedError, NotFoundError, UnavailableError
+from evidence_store.errors import (
+    LedgerAlteredError,
+    MalformedError,
+    NotFoundError,
+    UnavailableError,
+)
 from evidence_store.handling import handle
 from evidence_store.identifiers import Ern
 from evidence_store.ledger.by_hand import DISCLOSURE
@@ -40,6 +46,7 @@ from evidence_store.ports import Catalog, CatalogReader
 from evidence_store.recording import Recorder
 from evidence_store.sequencing import proof_of
 from evidence_store.sharing.marking import MARK
+from evidence_store.signed_digests import SignedDigests
 from evidence_store.vault import Vault
 
 
@@ -77,6 +84,7 @@ class Exporter:
         signed here: `write` adds nothing to it and leaves nothing out.
 
         Raises:
+            LedgerAlteredError: if an item is not as it was signed; nothing is recorded.
             NotFoundError: if there is no such item, or it has no such version.
             MalformedError: if no event has a field that is to be disclosed.
             CustodyError: if its history does not allow it.
@@ -85,6 +93,8 @@ class Exporter:
             ledger = writer.ledger
             for ern in choice.erns:
                 writer.item(ern)
+                for finding in audit_item(writer, ern):
+                    raise LedgerAlteredError(f"{finding.where}: {finding.problem}")
             events = {ern: ledger.events(ern) for ern in choice.erns}
             _insist_on(choice, events)
             shown = {ern: len(found) + 1 for ern, found in events.items()}
@@ -179,7 +189,9 @@ class Exporter:
         for version in (each for each in reader.versions(ern) if each.number in brought):
             named = enclosed.get(version.number)
             if named is not None:
-                content = self.vault.open(reader.sealed(version.object_name))
+                sealed = reader.sealed(version.object_name)
+                SignedDigests(reader, self.tiles).insist(version, sealed)
+                content = self.vault.open(sealed)
                 bag.add(layout.version_path(ern, named.number, named.kind), content)
             versions.append(
                 ShownVersion(

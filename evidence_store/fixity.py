@@ -11,15 +11,18 @@ from datetime import datetime, timedelta
 
 from evidence_store.canonical import Json
 from evidence_store.custody.act import ActType
-from evidence_store.digest import Algorithm, Fingerprint
+from evidence_store.digest import Algorithm
 from evidence_store.dossier import Dossier
 from evidence_store.errors import CustodyError, MalformedError, NotFoundError, StoreUnavailableError
 from evidence_store.fixity_port import Measured
 from evidence_store.handling import handle
 from evidence_store.identifiers import DossierId, DossierKind, Ern
+from evidence_store.item import Version
 from evidence_store.ledger.event import Draft
+from evidence_store.ledger_port import TileStore
 from evidence_store.ports import Catalog, CatalogReader, CatalogWriter
 from evidence_store.recording import Recorder
+from evidence_store.signed_digests import SignedDigests
 from evidence_store.vault import Vault
 from evidence_store.verification import Outcome, Verdict, verify_stored
 
@@ -60,6 +63,7 @@ class Cycle:
 
     catalog: Catalog
     vault: Vault
+    tiles: TileStore
     recorder: Callable[[], Recorder]
     period: timedelta
     turn_bytes: int
@@ -111,10 +115,12 @@ class Cycle:
     def _verdict(self, measured: Measured) -> tuple[Verdict, int]:
         with self.catalog.read() as reader:
             sealed = reader.sealed(measured.name)
+            signed = SignedDigests(reader, self.tiles)
             for ern, number in reader.fixity.held_in(measured.name):
-                registered = _fingerprint(reader, ern, number)
-                if registered != sealed.fingerprint:
-                    return verify_stored(self.vault, sealed, registered, ()), 0
+                version = _version(reader, ern, number)
+                verdict = signed.verdict(version, sealed, signed.of([ern]).get(ern))
+                if verdict.outcome is not Outcome.MATCH:
+                    return verdict, 0
         verdict = verify_stored(self.vault, sealed, sealed.fingerprint, [Algorithm.BLAKE3])
         return verdict, sealed.stored_bytes
 
@@ -185,8 +191,8 @@ def _tell_of(writer: CatalogWriter, recorder: Recorder, after: Measured, turn: D
             continue  # void, or registered before there was a ledger: its row says it all the same
 
 
-def _fingerprint(reader: CatalogReader, ern: Ern, number: int) -> Fingerprint:
+def _version(reader: CatalogReader, ern: Ern, number: int) -> Version:
     for version in reader.versions(ern):
         if version.number == number:
-            return version.fingerprint
+            return version
     raise NotFoundError(f"there is no version {number} of {ern}")

@@ -26,7 +26,7 @@ from evidence_store.field_seal import SealCheck
 from evidence_store.identifiers import CaseId, Ern, ObjectName
 from evidence_store.item import Asserted, Item, ItemStatus, SealedObject, Version, VersionType
 from evidence_store.ledger.event import Draft
-from evidence_store.ports import Catalog, CatalogWriter, ObjectWriter
+from evidence_store.ports import Catalog, CatalogReader, CatalogWriter, ObjectWriter
 from evidence_store.recording import Recorder
 from evidence_store.vault import Body, Vault
 from evidence_store.verification import Outcome, stated_digest_error, verify_stored
@@ -208,7 +208,7 @@ class Intake:
         claims = [entry.claims for entry in entries]
         writer.add_versions(list(zip(versions, claims, strict=True)))
         seals = [entry.arrival.sealed for entry in entries]
-        self.recorder.record(writer, _drafts(items, versions, seals))
+        self.recorder.record(writer, _drafts(writer, items, versions, seals))
         made = {id(entry.arrival): entry.status for entry in entries}
         known = {**known, **{entry.arrival.source_key: ern for ern, entry in named}}
         return [
@@ -236,16 +236,29 @@ def register_exhibit(
         (ern,) = writer.allocate(now.year, 1)
         item = Item(ern, case_id, ItemStatus.REGISTERED, asserted, now)
         writer.add_items([item])
-        recorder.record(writer, [acts.registered(item)])
+        recorder.record(writer, [acts.registered(item, around=_around(writer, [item])[0])])
     return item
 
 
+def _around(reader: CatalogReader, items: Sequence[Item]) -> Sequence[str]:
+    """For each item, how its case and collector are called; each pair is looked up once."""
+    pairs = {(each.case_id, each.asserted.collected_by): each for each in items}
+    found = {
+        pair: acts.around_digest(reader.case(pair[0]), reader.person(pair[1])) for pair in pairs
+    }
+    return [found[each.case_id, each.asserted.collected_by] for each in items]
+
+
 def _drafts(
-    items: Sequence[Item], versions: Sequence[Version], seals: Sequence[SealCheck | None]
+    reader: CatalogReader,
+    items: Sequence[Item],
+    versions: Sequence[Version],
+    seals: Sequence[SealCheck | None],
 ) -> Sequence[Draft]:
     drafts = []
-    for item, version, sealed in zip(items, versions, seals, strict=True):
-        drafts.append(acts.registered(item, version, sealed))
+    around = _around(reader, items)
+    for item, version, sealed, digest in zip(items, versions, seals, around, strict=True):
+        drafts.append(acts.registered(item, version, sealed, digest))
         if item.status is ItemStatus.QUARANTINED:
             drafts.append(acts.quarantined(item))
     return drafts

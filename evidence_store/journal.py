@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from evidence_store.age.stream import CHUNK_BYTES
 from evidence_store.digest import Algorithm, Digest, Fingerprint, Fingerprinter
-from evidence_store.errors import FixityError, MalformedError
+from evidence_store.errors import FixityError, MalformedError, NotFoundError
 from evidence_store.identifiers import ObjectName
 from evidence_store.item import SealedObject
 from evidence_store.ports import Catalog
@@ -122,6 +122,32 @@ def older_headers(headers: HeaderStore, recipient: str) -> int:
         any(each.recipient != recipient for each in decoded(headers.read(start, end)))
         for start, end in headers.batches()
     )
+
+
+def differing_headers(catalog: Catalog, headers: HeaderStore) -> Iterator[str]:
+    """Which batches of headers are missing, cannot be read, or are not what the catalog has.
+
+    Raises:
+        StoreUnavailableError, CatalogBusyError: if a part does not answer.
+    """
+    done = 0
+    for start, end in headers.batches():
+        if start > done:
+            yield f"entries {done} to {start - 1}: there is no batch"
+        done = max(done, end)
+        try:
+            batch = decoded(headers.read(start, end))
+            with catalog.read() as reader:
+                differ = [each for each in batch if reader.sealed(each.name) != each]
+        except (MalformedError, NotFoundError) as error:
+            yield f"entries {start} to {end - 1}: {error}"
+            continue
+        if differ:
+            yield f"entries {start} to {end - 1}: {len(differ)} headers are not the catalog's"
+    with catalog.read() as reader:
+        head = reader.ledger.head()
+    if head is not None and done < head.size:
+        yield f"entries {done} to {head.size - 1}: there is no batch"
 
 
 def journals(headers: HeaderStore) -> Iterator[SealedObject]:

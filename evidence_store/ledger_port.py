@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from evidence_store.custody.transfer import Offer, TransferId
-from evidence_store.identifiers import AuthorityId, KeyId, StateCode, Subject
+from evidence_store.identifiers import AuthorityId, Ern, KeyId, StateCode, Subject
 from evidence_store.ledger.event import Link, SignedEvent
 from evidence_store.ledger.note import Note
 from evidence_store.page import Page
@@ -118,6 +118,10 @@ class LedgerReader(Protocol):
         """An item's or a dossier's events in their order."""
         ...
 
+    def bringing(self, erns: Sequence[Ern]) -> Sequence[Recorded]:
+        """Of these items, the events that brought versions, each item's in their order."""
+        ...
+
     def transfer(self, transfer: TransferId) -> Offer:
         """The offer that a transfer began with.
 
@@ -148,6 +152,14 @@ class LedgerReader(Protocol):
 
     def without_event(self, start: int, end: int) -> Sequence[int]:
         """The places, from one to another, of events' entries whose event is not there."""
+        ...
+
+    def altered(self, start: int, end: int) -> Sequence[int]:
+        """As `without_event`, and the places of events whose bytes are not those committed to."""
+        ...
+
+    def tagged(self, tags: Sequence[bytes]) -> Sequence[Leaf]:
+        """The events' entries that are found by one of these tags."""
         ...
 
     def head(self) -> Head | None:

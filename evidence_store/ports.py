@@ -316,6 +316,14 @@ class CatalogReader(Protocol):
         """
         ...
 
+    def without_versions(self, *, after: str | None = None, limit: int = 100) -> Page[Ern]:
+        """The items whose registration was signed and that have no version, by ERN.
+
+        Raises:
+            MalformedError: if `after` is not a cursor that an earlier page gave.
+        """
+        ...
+
     def claims(self, ern: Ern, number: int) -> bytes:
         """A version's sealed claims (see `evidence_store.vault`), empty if there are none.
 

@@ -4,7 +4,7 @@ In order, so that a crash at any line leaves a log that goes on where it stopped
 
 1. an act's transaction has given its entry the next place already;
 2. under the writer's lock: the tiles must reproduce the last state, and the catalog's leaves
-   must be what the tiles hold, or nothing is signed; then the new tiles are written;
+   must be what the tiles hold, with their events, or nothing is signed; then the new tiles are written;
 3. the new state is entered before it is signed, so no size ever gets a second root;
 4. it is signed, cosigned, kept, and published.
 """
@@ -48,7 +48,7 @@ class Sequencer:
             LedgerAlteredError: if the catalog or the files are not what was signed.
             StoreUnavailableError, NoSpaceError, CatalogBusyError: entries go on waiting.
         """
-        self._refuse_rollback()
+        self.insist_published()
         self._finish()
         while self._grow():
             self._finish()
@@ -69,6 +69,7 @@ class Sequencer:
                 return True  # another sequencer was here
             tree = TileTree(self.tiles.read, start)
             bundle = self._checked_edge(writer, head, tree)
+            _insist_events(writer, start // WIDTH * WIDTH, end)
             entries = [leaf.entry for leaf in writer.ledger.leaves(start, end)]
             if len(entries) != end - start:
                 raise LedgerAlteredError("ledger: leaves are missing from the catalog")
@@ -141,8 +142,13 @@ class Sequencer:
         if self.tiles.checkpoint() != note:
             self.tiles.publish(note)
 
-    def _refuse_rollback(self) -> None:
-        """What was published must be the beginning of what the catalog knows, and be ours."""
+    def insist_published(self) -> None:
+        """Insist that what was published is a state that the catalog knows, and the log's own.
+
+        Raises:
+            LedgerAlteredError: if it is not: the database was rolled back, or one of them altered.
+            StoreUnavailableError, CatalogBusyError: if a part does not answer.
+        """
         published = self.tiles.checkpoint()
         if published is None:
             return
@@ -160,6 +166,35 @@ class Sequencer:
                 "does not know: it was rolled back or altered; restore the newest backup, or run "
                 "`evidence rebuild`"
             )
+
+
+def regrow(reader: LedgerReader, tiles: TileStore) -> None:
+    """Write the log's files anew from the catalog's leaves, up to its newest state.
+
+    Raises:
+        LedgerAlteredError: if the leaves do not lead to that state, or a file is there with other
+            content.
+        NoSpaceError, StoreUnavailableError: some files may be there; it can be done again.
+    """
+    head = reader.head()
+    size = head.size if head else 0
+    for start in range(0, size, BATCH_ENTRIES):  # whole bundles, but for the last
+        entries = [leaf.entry for leaf in reader.leaves(start, min(size, start + BATCH_ENTRIES))]
+        _, files = grown(TileTree(tiles.read, start), (), entries)
+        tiles.write(files)
+    if head is not None and TileTree(tiles.read, size).root() != head.root:
+        raise LedgerAlteredError(
+            f"ledger: the entries that were journalled do not lead to the root of size {size}"
+        )
+
+
+def _insist_events(writer: CatalogWriter, start: int, end: int) -> None:
+    """Insist that the events of these entries are there, as they were committed to."""
+    for place in writer.ledger.altered(start, end):
+        raise LedgerAlteredError(
+            f"ledger: the event of entry {place} was altered in the catalog, or is not there; "
+            "nothing is signed"
+        )
 
 
 def _check_leaves(tree: TileTree, start: int, entries: Sequence[bytes]) -> None:

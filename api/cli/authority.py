@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from api import ledger, wiring
+from api import ledger
 from api.cli.context import shared
 from api.cli.output import Json
 from evidence_store.authorities import appoint, follow, revoke
@@ -28,7 +28,7 @@ def add(
     """Enter an authority of this State, with a signing key of its own."""
     here = shared(context)
     instance = here.instance()
-    wiring.found_log(instance.catalog, instance.signing)
+    ledger.insist_continued(instance)
     chosen = AuthorityId(identifier) if identifier else AuthorityId.named(stated(name, "name"))
     made = appoint(instance.catalog, instance.signing, instance.clock, name, chosen)
     ledger.settle(instance)
@@ -51,6 +51,7 @@ def follow_key(context: typer.Context, authority: AuthorityArgument) -> None:
     """Register a new key for an authority; from now on it signs with that one."""
     here = shared(context)
     instance = here.instance()
+    ledger.insist_continued(instance)
     kid = follow(instance.catalog, instance.signing, AuthorityId(authority))
     ledger.settle(instance)
     here.output.record({"kid": str(kid)}, f"{kid} signs from now on")
@@ -70,6 +71,7 @@ def revoke_key(
     here = shared(context)
     instance = here.instance()
     kid = KeyId.parse(key)
+    ledger.insist_continued(instance)
     start = revoke(instance.catalog, instance.signing, kid, stated(reason, "reason"), from_index)
     ledger.settle(instance)
     here.output.record({"kid": key, "from_index": start}, f"{key} does not count from {start} on")

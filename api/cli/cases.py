@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from api import ledger
 from api.cli.context import shared
 from api.cli.output import Json
 from api.cli.paging import AfterOption, LimitOption, paged
@@ -25,6 +26,7 @@ def open_case(
     if reference is not None:
         reference = stated(reference, "reference")
     instance = here.instance()
+    ledger.insist_continued(instance)
     with instance.catalog.write() as writer:
         case = writer.open_case(title, reference, instance.clock.now())
     here.output.record(_case(case), f"{case.case_id}  {case.title}")

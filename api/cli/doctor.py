@@ -7,17 +7,19 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Annotated
 
 import typer
 
-from api import cooperation, fixity, rewrapping, wiring
+from api import cooperation, fixity, ledger, rewrapping, wiring
 from api.cli.context import shared
 from api.cli.exits import Exit, exit_of, worst
 from api.cli.output import Json
 from api.wiring import Instance
 from evidence_store.cooperation.kind import kinds
 from evidence_store.errors import EvidenceError
+from evidence_store.journal import differing_headers
 from evidence_store.reconciliation import Discrepancy, reconcile
 
 FREE_BYTES_MIN = 10 * 1024**3
@@ -146,6 +148,26 @@ def _rules(_: Instance) -> Finding:
     return Finding(OK, f"{len(policy.rules)} rules, {len(kinds())} kinds of assistance")
 
 
+def _log(instance: Instance) -> Finding:
+    ledger.insist_continued(instance)
+    kept = ledger.alarms(instance)
+    with instance.catalog.read() as reader:
+        head = reader.ledger.head()
+    size = head.size if head else 0
+    if kept:
+        advice = f"a rollback or a fork was seen; keep {instance.home / ledger.ALARMS}"
+        return Finding(WARNING, f"{size} entries; {', '.join(kept[:EXAMPLES])}", advice)
+    return Finding(OK, f"{size} entries")
+
+
+def _headers(instance: Instance) -> Finding:
+    found = list(islice(differing_headers(instance.catalog, instance.headers), EXAMPLES))
+    if found:
+        advice = "a rebuild needs them; move `headers` away, and the next act writes all of it anew"
+        return Finding(ERROR, "; ".join(found), advice)
+    return Finding(OK, "ok")
+
+
 def _fixity(instance: Instance) -> Finding:
     found = fixity.stands(instance)
     with instance.catalog.read() as reader:
@@ -194,6 +216,8 @@ CHECKS: dict[str, Callable[[Instance], Finding]] = {
     "space": _space,
     "clock": _clock,
     "rules": _rules,
+    "log": _log,
+    "headers": _headers,
     "fixity": _fixity,
     "unfinished writes": _unfinished,
     "orphans": _reconciled(Discrepancy.ORPHAN),

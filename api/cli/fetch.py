@@ -25,6 +25,7 @@ from evidence_store.errors import (
 from evidence_store.identifiers import Ern
 from evidence_store.item import Version
 from evidence_store.ports import CatalogReader
+from evidence_store.signed_digests import SignedDigests
 
 
 def fetch(
@@ -34,13 +35,14 @@ def fetch(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to make.")],
     version: Annotated[int | None, typer.Option(min=1, help="By default the original.")] = None,
 ) -> None:
-    """Fetch a version. The file appears when its digests are the registered ones, and only whole."""
+    """Fetch a version. The file appears when its digests are those that were signed, and only whole."""
     here = shared(context)
     instance = here.instance()
     insist_ungoverned(instance, "evidence access open")
     with instance.catalog.read() as reader:
         chosen = version_of(reader, Ern.parse(ern), version)
         sealed = reader.sealed(chosen.object_name)
+        SignedDigests(reader, instance.tiles).insist(chosen, sealed)
     with new_file(output) as file:
         for chunk in instance.vault.open(sealed):
             file.write(chunk)

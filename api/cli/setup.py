@@ -67,9 +67,17 @@ def migrate(context: typer.Context) -> None:
 
 
 def rebuild(context: typer.Context) -> Exit:
-    """Make the catalog anew from the object store and the keys, and check it against the log."""
+    """Make catalog and ledger anew from the object store and the keys, and check them.
+
+    The log's files that are there must be those that are made. It may be run again if it was cut
+    short or failed.
+    """
     here = shared(context)
-    wiring.rebuild_catalog(here.home, ask_passphrase)
+    if not wiring.rebuild_catalog(here.home, ask_passphrase):
+        here.output.note(
+            "No published checkpoint was at hand: the log goes on from the newest one that the "
+            "journal holds. Whether it had grown since, only its witnesses and receipts can tell."
+        )
     instance = here.instance()
     relist_grants(instance.catalog)
     problems = [each for each in whole_audit(instance.catalog, instance.tiles) if each.problem]

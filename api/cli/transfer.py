@@ -28,6 +28,7 @@ from evidence_store.digest import Fingerprint, fingerprint
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import AuthorityId, Ern
 from evidence_store.moment import Moment
+from evidence_store.signed_digests import SignedDigests
 from evidence_store.transferring import (
     Arrived,
     Release,
@@ -323,6 +324,7 @@ def _of_store(instance: Instance, item: OfferedItem) -> Fingerprint:
     with instance.catalog.read() as reader:
         version = next(each for each in reader.versions(item.ern) if each.number == item.version)
         sealed = reader.sealed(version.object_name)
+        SignedDigests(reader, instance.tiles).insist(version, sealed)
     return fingerprint(instance.vault.open(sealed))
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, insert, inspect, text
+from sqlalchemy import Engine, insert, inspect, select, text
 
 from evidence_store.doors import TokenReader
 from evidence_store.errors import ConflictError, SettingsError
@@ -104,8 +104,14 @@ class SqlCatalog:
         with reading(self.engine) as connection:
             yield SqlJournalView(connection)
 
-    def restore(self, lines: Iterable[Mapping[str, Any]], objects: Iterable[SealedObject]) -> None:
+    @contextmanager
+    def restoring(
+        self, lines: Iterable[Mapping[str, Any]], objects: Iterable[SealedObject]
+    ) -> Iterator[CatalogReader]:
         """Fill a catalog that has nothing but its tables from a journal, in one transaction.
+
+        What the caller finds in the view that it is given is a part of it: nothing is kept if
+        that raises.
 
         Raises:
             MalformedError: if a line is none of a journal.
@@ -113,6 +119,7 @@ class SqlCatalog:
         """
         with writing(self.engine) as connection:
             restore(connection, lines, objects)
+            yield SqlCatalogReader(connection)
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -161,14 +168,23 @@ def create_catalog(
 def create_empty(url: str, *, busy_seconds: float = BUSY_SECONDS) -> SqlCatalog:
     """Make the tables of a catalog that is to be restored, and belongs to nobody yet.
 
+    Tables that are there and belong to nobody are what an attempt before this one left.
+
     Raises:
         ConflictError: if there is a catalog already.
         SettingsError, CatalogBusyError, NoSpaceError: as `create_catalog`.
     """
-    if revision_of(url, busy_seconds=busy_seconds) is not None:
-        raise ConflictError("catalog: there is one already; nothing changed")
+    revision = revision_of(url, busy_seconds=busy_seconds)
+    if revision not in {None, HEAD}:
+        raise ConflictError("catalog: there is an older one; nothing changed")
     migrate(url, busy_seconds=busy_seconds)
-    return open_catalog(url, busy_seconds=busy_seconds)
+    made = open_catalog(url, busy_seconds=busy_seconds)
+    with reading(made.engine) as connection:
+        owned = connection.execute(select(table_of(InstallationRow))).first() is not None
+    if owned:
+        made.close()
+        raise ConflictError("catalog: there is one already; nothing changed")
+    return made
 
 
 def open_catalog(url: str, *, busy_seconds: float = BUSY_SECONDS) -> SqlCatalog:

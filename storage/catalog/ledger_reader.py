@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import LargeBinary, bindparam, literal_column, select
 
 from evidence_store.custody.transfer import Offer, TransferId
 from evidence_store.errors import MalformedError
-from evidence_store.identifiers import AuthorityId, KeyId, Subject, parse_subject
+from evidence_store.identifiers import AuthorityId, Ern, KeyId, Subject, parse_subject
 from evidence_store.ledger.event import EVENT_LEAF, Link, SignedEvent
 from evidence_store.ledger_port import Authority, Control, Head, Leaf, Recorded
 from evidence_store.page import Page
 from storage.catalog.ledger_tables import (
+    TAGGED,
     AuthorityRow,
     ChainRow,
     ControlRow,
@@ -21,7 +22,7 @@ from storage.catalog.ledger_tables import (
 )
 from storage.catalog.ordering import FIRST, subject_key, subject_of, transfer_behind, transfer_key
 from storage.catalog.prepared import Prepared
-from storage.catalog.queries import Queries, page, parts
+from storage.catalog.queries import Among, Queries, page, parts
 from storage.catalog.spelling import Found
 from storage.catalog.tables import table_of
 
@@ -57,6 +58,14 @@ _LAST_SEALED = Prepared(
     .order_by(HEAD.c.size.desc())
     .limit(1)
 )
+_BRINGING = Among(
+    select(EVENT, LEAF.c.place)
+    .select_from(EVENT.outerjoin(LEAF, LEAF.c.commitment == EVENT.c.commitment))
+    .where(EVENT.c.act.in_(("registered", "version_added")))
+    .order_by(EVENT.c.subject_key, EVENT.c.seq),
+    EVENT.c.subject_key,
+)
+_TAGGED = Among(select(LEAF), literal_column(TAGGED, LargeBinary))
 
 
 class SqlLedgerReader:
@@ -106,6 +115,14 @@ class SqlLedgerReader:
         """See `LedgerReader.events`."""
         return self._queries.all(_EVENTS, _recorded, {"of_key": subject_key(subject)})
 
+    def bringing(self, erns: Sequence[Ern]) -> Sequence[Recorded]:
+        """See `LedgerReader.bringing`."""
+        found: list[Recorded] = []
+        for part in parts(map(subject_key, erns)):
+            query, parameters = _BRINGING.asked(part)
+            found += self._queries.all(query, _recorded, parameters)
+        return found
+
     def transfer(self, transfer: TransferId) -> Offer:
         """See `LedgerReader.transfer`."""
         missing = f"there is no transfer {transfer}; `evidence transfer list` shows them"
@@ -133,7 +150,7 @@ class SqlLedgerReader:
             raise MalformedError(f"leaves: expected at most {LEAVES_MAX} at a time")
         query = select(LEAF).where(LEAF.c.place >= start, LEAF.c.place < end)
         query = query.order_by(LEAF.c.place)
-        return self._queries.all(query, lambda row: Leaf(row.commitment, row.entry))
+        return self._queries.all(query, _leaf)
 
     def without_event(self, start: int, end: int) -> Sequence[int]:
         """See `LedgerReader.without_event`."""
@@ -145,6 +162,24 @@ class SqlLedgerReader:
         )
         found = self._queries.all(query, lambda row: (int(row.place), bytes(row.entry)))
         return [place for place, entry in found if entry.startswith(EVENT_LEAF)]
+
+    def altered(self, start: int, end: int) -> Sequence[int]:
+        """See `LedgerReader.altered`."""
+        query = (
+            select(LEAF.c.place, LEAF.c.entry, EVENT.c.body, EVENT.c.signature)
+            .select_from(LEAF.outerjoin(EVENT, EVENT.c.commitment == LEAF.c.commitment))
+            .where(LEAF.c.place >= start, LEAF.c.place < end)
+            .order_by(LEAF.c.place)
+        )
+        return [place for place in self._queries.all(query, _altered) if place is not None]
+
+    def tagged(self, tags: Sequence[bytes]) -> Sequence[Leaf]:
+        """See `LedgerReader.tagged`."""
+        found: list[Leaf] = []
+        for part in parts(EVENT_LEAF + tag for tag in tags):
+            query, parameters = _TAGGED.asked(part)
+            found += self._queries.all(query, _leaf, parameters)
+        return found
 
     def head(self) -> Head | None:
         """See `LedgerReader.head`."""
@@ -175,6 +210,19 @@ def _control(row: Found) -> Control:
         kid=None if row.kid is None else KeyId.parse(row.kid),
         public=row.public,
     )
+
+
+def _leaf(row: Found) -> Leaf:
+    return Leaf(row.commitment, row.entry)
+
+
+def _altered(row: Found) -> int | None:
+    if not row.entry.startswith(EVENT_LEAF):
+        return None
+    if row.body is None:
+        return int(row.place)
+    signed = SignedEvent(bytes(row.body), bytes(row.signature))
+    return None if row.entry.endswith(signed.commitment) else int(row.place)
 
 
 def _link(row: Found) -> tuple[Subject, Link]:

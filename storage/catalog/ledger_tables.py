@@ -6,11 +6,12 @@ Events and leaves are append-only: the database refuses to change or delete them
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, LargeBinary
+from sqlalchemy import BigInteger, Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
 from storage.catalog.tables import PlainText, UtcDateTime
 
+TAGGED = "substr(entry, 1, 33)"  # the kind of an entry, and an event's tag
 APPEND_ONLY = ("event", "leaf", "control")
 
 
@@ -73,6 +74,7 @@ class LeafRow(SQLModel, table=True):
     """An entry of the log, by its place. It waits until a state of the log is larger than that."""
 
     __tablename__ = "leaf"
+    __table_args__ = (Index("ix_leaf_tag", text(TAGGED)),)
 
     place: int = Field(sa_type=BigInteger, primary_key=True)
     commitment: bytes = Field(sa_type=LargeBinary, unique=True)

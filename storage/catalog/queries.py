@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     BindParameter,
-    Column,
+    ColumnElement,
     Connection,
     Executable,
     Select,
@@ -37,7 +37,7 @@ class Among:
     the next power of two: the last value stands in the list as often as that takes.
     """
 
-    def __init__(self, query: Select[Any], column: Column[Any]) -> None:
+    def __init__(self, query: Select[Any], column: ColumnElement[Any]) -> None:
         self._query, self._column = query, column
         self._made: dict[int, Select[Any]] = {}
 

@@ -17,7 +17,7 @@ from evidence_store.page import Page
 from storage.catalog import ordering, spelling
 from storage.catalog.dossier_reader import SqlDossierReader
 from storage.catalog.fixity import SqlFixityReader
-from storage.catalog.ledger_reader import SqlLedgerReader
+from storage.catalog.ledger_reader import EVENT, SqlLedgerReader
 from storage.catalog.prepared import Prepared
 from storage.catalog.queries import Among, Queries, page, parts
 from storage.catalog.spelling import Found, read_back
@@ -33,6 +33,7 @@ from storage.catalog.tables import (
 
 T = TypeVar("T")
 LIMIT_MAX = 1000
+REGISTERED = "registered"
 INSTALLATION = table_of(InstallationRow)
 CASE = table_of(CaseRow)
 PERSON = table_of(PersonRow)
@@ -151,6 +152,19 @@ class SqlCatalogReader(Queries):
         }
         held = [(version, objects[version.object_name]) for version in versions]
         return page(held, limit, lambda each: ordering.version_cursor(each[0].ern, each[0].number))
+
+    def without_versions(self, *, after: str | None = None, limit: int = 100) -> Page[Ern]:
+        """See `CatalogReader.without_versions`."""
+        behind = ordering.FIRST if after is None else ordering.ern_key(Ern.parse(after))
+        versions = select(VERSION.c.number).where(VERSION.c.ern_key == EVENT.c.subject_key)
+        query = (
+            select(EVENT.c.subject_key)
+            .where(EVENT.c.seq == 1, EVENT.c.act == REGISTERED, EVENT.c.subject_key > behind)
+            .where(~versions.exists())
+            .order_by(EVENT.c.subject_key)
+            .limit(_checked(limit) + 1)
+        )
+        return page(self.all(query, lambda row: ordering.ern_of(row.subject_key)), limit, str)
 
     def claims(self, ern: Ern, number: int) -> bytes:
         """See `CatalogReader.claims`."""

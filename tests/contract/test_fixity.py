@@ -42,7 +42,12 @@ class Cycling:
     def cycle(self) -> Cycle:
         ledger = self.world.ledger
         return Cycle(
-            ledger.catalog, self.world.vault, lambda: ledger.recorder, PERIOD, self.turn_bytes
+            ledger.catalog,
+            self.world.vault,
+            ledger.tiles,
+            lambda: ledger.recorder,
+            PERIOD,
+            self.turn_bytes,
         )
 
     def turn(self, *, failed_again: bool = False) -> tuple[int, int]:

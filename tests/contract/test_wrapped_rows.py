@@ -19,7 +19,7 @@ from storage.catalog.doors import SqlDoorStore
 from storage.catalog.work import SqlWorkStore
 from storage.catalog.wrapped import wrapped_rows
 from tests.catalogs import NOW
-from tests.unit.conftest import Chance, TestKeyring
+from tests.vaults import Chance, TestKeyring
 
 FILE_KEY = b"YELLOW SUBMARINE"
 OFFICERS = [PersonCode.parse(f"OFF-{number:04d}") for number in (1, 2, 3)]

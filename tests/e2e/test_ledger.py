@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import sqlite3
 from pathlib import Path
@@ -138,6 +139,25 @@ def test_a_database_from_a_backup_is_refused(evidence: Evidence, folder: Path) -
     (evidence.home / "catalog.db").write_bytes(backup)
     (evidence.home / "catalog.db").chmod(0o600)
     assert "E250" in evidence("log", "checkpoint", code=3).err
+    before = evidence("list").lines
+    evidence.ingest(folder / "empty", code=3)
+    assert evidence("list").lines == before  # and nothing is registered over it
+    found = [each["where"] for each in evidence("log", "audit", code=3).lines]
+    assert "published checkpoint" in found
+    evidence("doctor", code=3)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"another\n"], ids=["removed", "empty", "another"])
+def test_an_audit_names_a_published_checkpoint_that_is_not_the_logs(
+    evidence: Evidence, taken: list[str], content: bytes | None
+) -> None:
+    assert taken
+    path = evidence.home / "ledger/checkpoint"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    found = [each["where"] for each in evidence("log", "audit", code=3).lines]
+    assert found == ["published checkpoint"]
 
 
 def test_catalog_and_ledger_are_rebuilt_from_the_store_and_the_keys(
@@ -165,6 +185,37 @@ def test_catalog_and_ledger_are_rebuilt_from_the_store_and_the_keys(
     assert evidence("check", redacted).records[0]["outcome"] == "match"
     assert evidence.ingest(folder, code=None).summary["resumed"] >= len(taken) - 1
     evidence("log", "audit")
+
+
+def test_the_ledger_is_rebuilt_too_and_its_checkpoint_is_the_one_that_was_signed(
+    evidence: Evidence, taken: list[str]
+) -> None:
+    checkpoint = (evidence.home / "ledger/checkpoint").read_bytes()
+    shutil.rmtree(evidence.home / "ledger")
+    for path in evidence.home.glob("catalog.db*"):
+        path.unlink()
+    ran = evidence("rebuild")
+    assert ran.records[0]["problems"] == 0
+    assert "only its witnesses" in ran.err
+    assert (evidence.home / "ledger/checkpoint").read_bytes() == checkpoint
+    assert evidence("log", "audit").summary["problems"] == 0
+    evidence("void", taken[0], "--reason", "registered twice")
+    assert evidence("log", "prove", taken[0]).records[1]["receipt"] == "sealed"
+
+
+def test_a_rebuild_that_fails_leaves_no_catalog_in_the_way_of_the_next(
+    evidence: Evidence, taken: list[str]
+) -> None:
+    (tile,) = [each for each in (evidence.home / "ledger/tile/0").rglob("*") if each.is_file()]
+    true = tile.read_bytes()
+    tile.chmod(0o600)
+    tile.write_bytes(bytes(len(true)))
+    for path in evidence.home.glob("catalog.db*"):
+        path.unlink()
+    assert "E250" in evidence("rebuild", code=3).err
+    tile.write_bytes(true)
+    assert evidence("rebuild").records[0]["problems"] == 0
+    assert len(evidence("list").lines) == len(taken)
 
 
 def test_nothing_is_rebuilt_over_a_catalog_or_from_nothing(
@@ -258,5 +309,5 @@ def test_a_digest_that_was_put_into_the_catalog_is_no_match(
     )
     found = evidence("check", forged, code=3).records[0]
     assert found["outcome"] == "not_verifiable"
-    assert "measured" in found["ledger"]["problem"]
+    assert "other digests than were signed" in found["ledger"]["problem"]
     assert taken

@@ -100,7 +100,14 @@ def test_a_log_restored_from_a_backup_is_refused_even_with_its_files(
     shutil.rmtree(evidence.home)
     shutil.copytree(tmp_path / "backup", evidence.home)
     assert "E250" in evidence("log", "checkpoint", code=3).err
-    evidence.ingest(folder / "empty", code=3)
+    before = evidence("list").lines
+    assert "rolled back" in evidence.ingest(folder / "empty", code=3).err
+    evidence("case", "open", "--title", "Another", code=3)
+    assert evidence("list").lines == before  # no number was given out a second time
+    (log,) = [each for each in evidence("doctor", code=3).lines if each["check"] == "log"]
+    assert log["outcome"] == "error"
+    kept = {each.name.rsplit(".", 2)[-2] for each in (evidence.home / "alarms").iterdir()}
+    assert kept == {"seen", "here"}
 
 
 def test_a_history_rewritten_with_the_logs_own_keys_is_refused_and_kept(

@@ -64,6 +64,7 @@ def reads(items: int) -> Reads:
         "the last item": lambda reader, _: reader.last_registered(),
         "versions of an item": lambda reader, _: reader.versions(ern),
         "everything held": lambda reader, _: reader.held(after=f"{ern}/1"),
+        "items without versions": lambda reader, _: reader.without_versions(after=str(ern)),
         "claims": lambda reader, _: reader.claims(ern, 1),
         "versions by SHA-256": lambda reader, _: reader.versions_with(FOUND.sha256),
         "versions by BLAKE3": lambda reader, _: reader.versions_with(FOUND.blake3),
