@@ -36,6 +36,7 @@ EXECUTORS = (
     OfficerRole.PROTECTION,
     OfficerRole.VICTIMS,
 )
+OF_A_DRAFT = frozenset({"drafted", "amended", "signed", "withdrawn"})
 _BY_CENTRAL = frozenset(
     {
         "signed",
@@ -93,14 +94,16 @@ def make_orally(
 
 
 def request(reader: CatalogReader, chains: Chains, dossier: DossierId, of: AuthorityId) -> Request:
-    """A request, for an authority that is a side of it.
+    """A request, for an authority that is a side of it; of a draft only who writes it knows.
 
     Raises:
-        NotFoundError: if there is none, or the authority is on neither side.
+        NotFoundError: in the same words if there is none, or none for this authority.
         LedgerAlteredError: if its events are not those that were signed.
     """
     found = request_of(chains.steps(reader, dossier))
-    found.side(of)
+    is_sent = bool(set(found.acts) - OF_A_DRAFT)
+    if of != found.requesting and not (of == found.requested and is_sent):
+        raise NotFoundError(f"there is no {dossier}")
     return found
 
 

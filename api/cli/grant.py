@@ -53,7 +53,7 @@ def propose(
     """Propose a grant, with its terms as a document. Another officer offers it."""
     here, instance, desk = at_desk(context, officer)
     said = document(document_file)
-    terms = cooperation.terms_for(said, desk.authority, desk.chains)
+    terms = cooperation.terms_for(said, desk)
     made = propose_grant(desk, terms, cooperation.refused_in(said))
     _show(here, instance, desk, made, done_now=True)
 

@@ -22,7 +22,6 @@ from evidence_store.requesting import request
 from evidence_store.sharing.grant import Grant
 
 NOT_SENT = frozenset({"draft", "signed", "under_review"})  # only who writes it knows of it
-OF_A_DRAFT = frozenset({"drafted", "amended", "signed", "withdrawn"})
 
 
 @contextmanager
@@ -154,32 +153,17 @@ def transfer_sided(reader: CatalogReader, transfer: TransferId, of: AuthorityId)
 def request_sided(
     reader: CatalogReader, chains: Chains, dossier: DossierId, of: AuthorityId
 ) -> Request:
-    """A request, for an authority that is a side of it; of a draft only who writes it knows.
-
-    Raises:
-        NotFoundError: if there is none, or not for this authority.
-    """
+    """See `requesting.request`."""
     with hidden(dossier):
-        found = request(reader, chains, dossier, of)
-        if of != found.requesting and not set(found.acts) - OF_A_DRAFT:
-            raise NotFoundError("not sent yet")
-        return found
+        return request(reader, chains, dossier, of)
 
 
 def grant_sided(
     reader: CatalogReader, chains: Chains, dossier: DossierId, of: AuthorityId
 ) -> Grant:
-    """A grant, for an authority that is a side of it; until it is offered, the grantor alone is.
-
-    Raises:
-        NotFoundError: if there is none, or not for this authority.
-    """
+    """See `granting.grant`."""
     with hidden(dossier):
-        found = grant(reader, chains, dossier, of)
-        acts = {each.act for each in chains.steps(reader, dossier)}
-        if of != found.terms.grantor and "offered" not in acts:
-            raise NotFoundError("not offered yet")
-        return found
+        return grant(reader, chains, dossier, of)
 
 
 def dossiers_sided(
