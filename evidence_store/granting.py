@@ -51,6 +51,7 @@ USERS = (
     OfficerRole.INVESTIGATOR,
 )
 ONWARD_MAX = 8
+REACHES_BY = frozenset({"offered"})  # the grantee knows of a grant from then on
 ASKABLE = frozenset({"acknowledged", "in_execution", "executed_in_part", "executed", "postponed"})
 CENTRAL = (AuthorityRole.CENTRAL_MLA, AuthorityRole.CENTRAL_EXTRADITION)
 
@@ -64,7 +65,7 @@ def grant(reader: CatalogReader, chains: Chains, dossier: DossierId, of: Authori
     """
     steps = chains.steps(reader, dossier)
     found = grant_of(steps)
-    is_offered = any(each.act == "offered" for each in steps)
+    is_offered = any(each.act in REACHES_BY for each in steps)
     if of != found.terms.grantor and not (of == found.terms.grantee and is_offered):
         raise NotFoundError(f"there is no {dossier}")
     return found

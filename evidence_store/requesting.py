@@ -36,7 +36,9 @@ EXECUTORS = (
     OfficerRole.PROTECTION,
     OfficerRole.VICTIMS,
 )
-OF_A_DRAFT = frozenset({"drafted", "amended", "signed", "withdrawn"})
+REACHES_BY = frozenset(
+    {"transmitted", "made_orally"}
+)  # the requested side knows of it from then on
 _BY_CENTRAL = frozenset(
     {
         "signed",
@@ -101,7 +103,7 @@ def request(reader: CatalogReader, chains: Chains, dossier: DossierId, of: Autho
         LedgerAlteredError: if its events are not those that were signed.
     """
     found = request_of(chains.steps(reader, dossier))
-    is_sent = bool(set(found.acts) - OF_A_DRAFT)
+    is_sent = not REACHES_BY.isdisjoint(found.acts)
     if of != found.requesting and not (of == found.requested and is_sent):
         raise NotFoundError(f"there is no {dossier}")
     return found

@@ -21,6 +21,7 @@ from api.wiring import Instance
 from evidence_store.desk import Desk
 from evidence_store.dossiers import Chains
 from evidence_store.granting import (
+    REACHES_BY,
     accept_grant,
     answer_consent,
     ask_consent,
@@ -271,6 +272,7 @@ def list_grants(
             DossierKind.GRANT,
             owner=None if received else desk.authority,
             counterpart=desk.authority if received else None,
+            acts=REACHES_BY if received else (),
             after=after,
         )
     rows = [

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from api.http.caller import Caller
+from evidence_store import granting, requesting
 from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.cooperation.request import Request
 from evidence_store.custody.transfer import Offer, TransferId
@@ -21,7 +21,10 @@ from evidence_store.ports import CatalogReader
 from evidence_store.requesting import request
 from evidence_store.sharing.grant import Grant
 
-NOT_SENT = frozenset({"draft", "signed", "under_review"})  # only who writes it knows of it
+REACHES_BY = {
+    DossierKind.GRANT: granting.REACHES_BY,
+    DossierKind.REQUEST: requesting.REACHES_BY,
+}  # before, only who writes it knows of it
 
 
 @contextmanager
@@ -176,12 +179,11 @@ def dossiers_sided(
     received: bool,
 ) -> Page[Dossier]:
     """A page of an authority's dossiers: those it owns, or those that reached it."""
-    page = reader.dossiers.dossiers(
+    return reader.dossiers.dossiers(
         kind,
         owner=None if received else of,
         counterpart=of if received else None,
+        acts=REACHES_BY.get(kind, frozenset()) if received else (),
         after=after,
         limit=limit,
     )
-    seen = [each for each in page.entries if not (received and each.state in NOT_SENT)]
-    return replace(page, entries=seen)
