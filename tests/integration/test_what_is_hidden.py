@@ -1,6 +1,8 @@
 """What is not an officer's to know is answered like what never was: same status, words and rules."""
 
+import base64
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,18 @@ import pytest
 from httpx2 import Response
 
 from evidence_store.canonical import Json
-from evidence_store.identifiers import DossierKind
+from evidence_store.cooperation.registry import (
+    AssignmentEntry,
+    EntryKind,
+    FieldKeyEntry,
+    OfficerRole,
+)
+from evidence_store.identifiers import CaseId, DossierKind
+from evidence_store.moment import Moment
 from evidence_store.protecting import decide_measure, request_measure
 from evidence_store.sharing.measure import MeasureType
-from tests.authorisation import Hall, opened
+from tests.authorisation import BYTES, Hall, opened
+from tests.cooperation import ALWAYS, BRAVO_CENTRAL
 
 NEVER = {"item": "SI-2026-999999", "grant": "SI-GRT-999999", "request": "SI-REQ-999999"}
 OUTSIDERS = ("c-prosecutor", "c-central", "other-judge", "b-prosecutor", "stranger")
@@ -176,3 +186,95 @@ def test_who_lacks_the_role_is_told_so_whatever_item_is_named(
         for each in (protected(hall), NEVER["item"])
     ]
     assert answers[0] == answers[1]
+
+
+OPEN = frozenset(EntryKind) - {EntryKind.ASSIGNMENT, EntryKind.FIELD_KEY}
+CALLERS = [f"{side}-{role}" for side in ("own", "other") for role in OfficerRole]
+KIT = FieldKeyEntry(bytes(range(32)), BRAVO_CENTRAL, "kit", ALWAYS)
+
+
+@pytest.mark.parametrize("kind", sorted(EntryKind))
+def test_each_kind_of_entry_is_told_to_those_whom_it_is_for(hall: Hall, kind: EntryKind) -> None:
+    """Assignments to registrars of the instance's State, and one's own; field keys to its officers."""
+    hall.once("kit", lambda: str(hall.world.enter(KIT)))
+    people = hall.world.people
+    for name in (*CALLERS, "stranger", "c-prosecutor"):
+        answer = hall.doors(name, "GET", f"/v1/registry/{kind}?limit=200")
+        assert answer.status_code == 200
+        rows = answer.json()["entries"]
+        is_home, works = name.startswith(("own", "stranger")), "operator" not in name
+        match kind:
+            case EntryKind.ASSIGNMENT if name == f"own-{OfficerRole.REGISTRY}":
+                assert len({each["officer"] for each in rows}) > 1
+            case EntryKind.ASSIGNMENT:
+                own = {str(people[name])} if name.startswith("own") and works else set()
+                assert {each["officer"] for each in rows} == own, name
+            case EntryKind.FIELD_KEY:
+                assert bool(rows) is (is_home and works), name
+            case _:
+                assert kind in OPEN
+
+
+def test_no_cursor_names_an_entry_that_is_proposed_only(hall: Hall) -> None:
+    hall.change()  # the State XD
+    first = hall.doors("c-central", "GET", "/v1/registry/state?limit=3")
+    assert [each["code"] for each in first.json()["entries"]] == ["SI", "XB", "XC"]
+    assert first.json()["next_cursor"] is None
+    assert "link" not in first.headers
+
+
+@pytest.mark.parametrize("name", ["b-central", "central"])
+def test_no_cursor_names_what_has_not_reached_one(hall: Hall, name: str) -> None:
+    """Nor does a list: also not of what was dropped before it was sent."""
+    what = "grants" if name == "b-central" else "requests"
+    make = hall.proposed if name == "b-central" else hall.drafted
+    dropped = {"act": "dropped" if what == "grants" else "withdrawn", "reason": "over", "note": "n"}
+    by = "prosecutor" if what == "grants" else "b-prosecutor"
+    hidden = [make() for _ in range(3)]
+    done = hall.doors(by, "POST", f"/v1/{what}/{hidden[0]}/steps", json=dropped)
+    assert done.status_code == 200, done.text
+    at: str | None = f"/v1/{what}?received=true&limit=1"
+    seen = []
+    while at is not None:
+        answer = hall.doors(name, "GET", at)
+        page = answer.json()
+        seen += [each["id"] for each in page["entries"]]
+        assert page["next_cursor"] in {None, *seen}
+        assert page["entries"] or page["next_cursor"] is None
+        more = page["next_cursor"]
+        at = None if more is None else f"/v1/{what}?received=true&limit=1&after={more}"
+    for each in seen:
+        assert hall.doors(name, "GET", f"/v1/{what}/{each}").status_code == 200
+    assert not set(hidden) & set(seen)
+
+
+def test_that_the_bytes_are_here_already_is_told_to_who_may_know_where(hall: Hall) -> None:
+    made = hall.doors("prosecutor", "POST", "/v1/cases", json={"title": "Another"})
+    content, case = b"of a case that one does not know", made.json()["case"]
+    hall.world.enter(
+        AssignmentEntry(hall.world.people["prosecutor"], CaseId.parse(case), Moment.parse("2099Z"))
+    )
+    assert uploaded(hall, "prosecutor", content, case) == "ingested"
+    assert hall.doors("own-prosecutor", "GET", f"/v1/cases/{case}").status_code == 404
+    known = str(hall.world.case)
+    assert uploaded(hall, "own-prosecutor", content, known) == "ingested"
+    assert uploaded(hall, "own-prosecutor", content + b"!", known) == "ingested"
+    assert uploaded(hall, "own-investigator", content + b"!", known) == "duplicate"
+
+
+def uploaded(hall: Hall, name: str, content: bytes, case: str) -> str:
+    """The status of an upload to a case."""
+    said = f"filename {_base64(f'{name}.txt')},case {_base64(case)}"
+    headers = {**BYTES, "Upload-Length": str(len(content)), "Upload-Metadata": said}
+    made = hall.doors(name, "POST", "/v1/uploads", headers=headers, content=content)
+    assert made.status_code == 201, made.text
+    for _ in range(200):
+        outcome = hall.doors(name, "GET", made.headers["location"]).json()["outcome"]
+        if outcome is not None:
+            return str(outcome["status"])
+        time.sleep(0.05)
+    raise AssertionError("the upload does not end")
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
