@@ -259,7 +259,7 @@ def test_that_the_bytes_are_here_already_is_told_to_who_may_know_where(hall: Hal
     known = str(hall.world.case)
     assert uploaded(hall, "own-prosecutor", content, known) == "ingested"
     assert uploaded(hall, "own-prosecutor", content + b"!", known) == "ingested"
-    assert uploaded(hall, "own-investigator", content + b"!", known) == "duplicate"
+    assert uploaded(hall, f"own-{OfficerRole.INVESTIGATOR}", content + b"!", known) == "duplicate"
 
 
 def uploaded(hall: Hall, name: str, content: bytes, case: str) -> str:
@@ -278,3 +278,25 @@ def uploaded(hall: Hall, name: str, content: bytes, case: str) -> str:
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
+
+
+def test_no_cursor_names_a_transfer_between_others(hall: Hall) -> None:
+    """The list goes by an index of sides: neither its pages nor its cursors show that there are more."""
+    first, others, last = hall.transfer(), [hall.transfer() for _ in range(2)], ""
+    item, desk = protected(hall), hall.doors
+    offer = {**hall.offer(), "items": [item], "to": "charlie-central"}
+    last = desk("prosecutor", "POST", "/v1/transfers", json=offer).json()["transfer"]
+    own = desk("c-central", "GET", "/v1/transfers?limit=1")
+    assert [each["transfer"] for each in own.json()["transfers"]] == [last]
+    assert own.json()["next_cursor"] is None
+    assert "link" not in own.headers
+    seen, after = [], ""
+    while True:
+        page = desk("b-central", "GET", f"/v1/transfers?limit=1{after}").json()
+        seen += [each["transfer"] for each in page["transfers"]]
+        if page["next_cursor"] is None:
+            break
+        assert page["next_cursor"] == seen[-1]
+        after = f"&after={page['next_cursor']}"
+    assert seen[-3:] == [first, *others]
+    assert last not in seen
