@@ -142,11 +142,12 @@ def spanned(text: str, instance: Instance) -> tuple[str, Validity]:
 
 
 def terms_for(
-    document: Mapping[str, Json], grantor: AuthorityId, chains: Chains
+    document: Mapping[str, Json], desk: Desk
 ) -> Callable[[CatalogReader, DossierId], Terms]:
     """What makes the terms of a grant from a document, when the grant has its identifier.
 
     Measures in force on the items are added, and everything that a grant inherits must be said.
+    What is made raises NotFoundError for an item that this officer cannot grant.
 
     Raises:
         MalformedError: if the document says what terms do not say, or lacks something.
@@ -160,21 +161,22 @@ def terms_for(
         )
 
     def made(reader: CatalogReader, grant: DossierId) -> Terms:
-        items = tuple(granted_item(reader, *item_named(each)) for each in texts(document, "items"))
+        below = document.get("rests_on")
+        rests_on = None if below is None else DossierId.parse(str(below), DossierKind.GRANT)
+        items = tuple(
+            granted_item(reader, desk, *item_named(each), rests_on)
+            for each in texts(document, "items")
+        )
         stated = {
             DossierId.parse(each, DossierKind.MEASURE) for each in texts(document, "measures")
         }
         in_force = {
-            dossier for each in items for dossier, _ in measures_on(reader, chains, each.ern)
+            dossier for each in items for dossier, _ in measures_on(reader, desk.chains, each.ern)
         }
-        by, most, rests_on = (
-            document.get("return_or_destroy_by"),
-            document.get("downloads_max"),
-            document.get("rests_on"),
-        )
+        by, most = document.get("return_or_destroy_by"), document.get("downloads_max")
         return Terms(
             grant=grant,
-            grantor=grantor,
+            grantor=desk.authority,
             grantee=AuthorityId(text(document, "grantee")),
             basis=member(Basis, document["basis"], "terms: basis"),
             reference=text(document, "reference"),
@@ -203,9 +205,7 @@ def terms_for(
             measures=tuple(sorted(stated | in_force)),
             downloads_max=most if isinstance(most, int) else None,
             return_or_destroy_by=None if by is None else Moment.parse(str(by)),
-            rests_on=None
-            if rests_on is None
-            else DossierId.parse(str(rests_on), DossierKind.GRANT),
+            rests_on=rests_on,
         )
 
     return made

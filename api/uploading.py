@@ -32,8 +32,16 @@ from evidence_store.errors import (
     UnavailableError,
 )
 from evidence_store.identifiers import CaseId, PersonCode
-from evidence_store.intake import Arrival, Content, Intake, Registered, source_key
+from evidence_store.intake import (
+    Arrival,
+    Content,
+    Intake,
+    IntakeStatus,
+    Registered,
+    source_key,
+)
 from evidence_store.kinds import EvidenceKind, kind_of
+from evidence_store.ports import CatalogReader
 from ingest.arriving import Arriving, Early, Looked
 from ingest.extraction.supervisor import Extractor
 
@@ -333,7 +341,7 @@ class Uploading:
             (registered,) = intake.register([arrival])
         finally:
             content.sealing.writer.abort()  # of no effect on what was committed
-        return self._outcome(registered)
+        return self._outcome(desk, registered)
 
     @property
     def _arriving(self) -> Arriving:
@@ -365,16 +373,29 @@ class Uploading:
         except StoreUnavailableError:
             return None  # a filesystem without second names; its bytes can be sealed anew
 
-    def _outcome(self, registered: Registered) -> str:
+    def _status(self, reader: CatalogReader, desk: Desk, registered: Registered) -> IntakeStatus:
+        """What became of it. That the bytes are here already is told to who may know where."""
+        if registered.status is not IntakeStatus.DUPLICATE:
+            return registered.status
+        same = reader.versions_with(registered.arrival.content.fingerprint.sha256)
+        known = (
+            reader.dossiers.knows_of(desk.officer, desk.authority, each.ern, desk.now)
+            for each in same
+            if each.ern != registered.ern
+        )
+        return IntakeStatus.DUPLICATE if any(known) else IntakeStatus.INGESTED
+
+    def _outcome(self, desk: Desk, registered: Registered) -> str:
         waits = ledger.settle(self.instance)
         found, sealed = registered.arrival.content.fingerprint, registered.arrival.sealed
         with self.instance.catalog.read() as reader:
             item = reader.item(registered.ern)
+            status = self._status(reader, desk, registered)
         receipt = receipt_fields(ledger.receipts(self.instance, registered.ern)[-1])
         return json.dumps(
             {
                 "ern": str(registered.ern),
-                "status": registered.status.value,
+                "status": status.value,
                 "sha256": found.sha256.hex,
                 "blake3": found.blake3.hex,
                 "size_bytes": found.size_bytes,

@@ -38,6 +38,7 @@ from evidence_store.errors import (
     OutOfOrderError,
 )
 from evidence_store.fixity_port import Measured
+from evidence_store.granting import grant as side_of
 from evidence_store.granting import grant_chain, provider_consents, registry_party
 from evidence_store.identifiers import AuthorityId, CaseId, DossierId, DossierKind, Ern, Subject
 from evidence_store.item import Item, Listed, SealedObject, Version
@@ -365,18 +366,13 @@ def accesses_of_provider(
         MalformedError: if neither is named.
     """
     authority, now = by
-    if ern is not None:
-        owner = owner_of(reader, chains, reader.item(ern))
-    elif grant is not None:
-        owner = grant_chain(reader, chains, grant)[0].terms.grantor
-    else:
-        raise MalformedError("access: expected an item or a grant")
+    owner, _ = _audited(reader, chains, ern, grant)
     registry = Registry(reader, chains)
     asks = registry.authority(authority)
     is_central = asks.roles_at(now) & CENTRAL
     own_state = registry.authority(owner).state == asks.state
     if owner != authority and not (is_central and own_state):
-        raise NotFoundError(f"there is no {'item' if ern else 'grant'} {ern or grant}")
+        raise NotFoundError(f"there is no {ern or grant}")
     page = reader.dossiers.accesses(ern=ern, grant=grant, after=after, limit=limit)
     return page.entries, page.after
 
@@ -387,15 +383,8 @@ def _insist_may_audit(
     registry, now = desk.registry(reader), desk.now
     officer = registry.officer(desk.officer)
     authority = registry.authority(officer.authority)
-    missing = NotFoundError(f"there is no {'item' if ern else 'grant'} {ern or grant}")
-    if ern is not None:
-        item = reader.item(ern)
-        owner, case = owner_of(reader, desk.chains, item), item.case_id
-    elif grant is not None:
-        terms = grant_chain(reader, desk.chains, grant)[0].terms
-        owner, case = terms.grantor, terms.case_id
-    else:
-        raise MalformedError("access: expected an item or a grant")
+    missing = NotFoundError(f"there is no {ern or grant}")
+    owner, case = _audited(reader, desk.chains, ern, grant)
     roles = officer.roles_at(now)
     if officer.authority != desk.authority or not roles:
         raise missing
@@ -411,6 +400,27 @@ def _insist_may_audit(
         own = is_court and bool(reader.dossiers.grants_of(ern, officer.authority, limit=1))
     if not own:
         raise missing
+
+
+def _audited(
+    reader: CatalogReader, chains: Chains, ern: Ern | None, grant: DossierId | None
+) -> tuple[AuthorityId, CaseId]:
+    """Whose the item is, or who granted it first, and of which case it is.
+
+    Raises:
+        NotFoundError: if there is none, in the words for what is not to be known.
+        MalformedError: if neither is named.
+    """
+    try:
+        if ern is not None:
+            item = reader.item(ern)
+            return owner_of(reader, chains, item), item.case_id
+        if grant is not None:
+            terms = grant_chain(reader, chains, grant)[0].terms
+            return terms.grantor, terms.case_id
+    except NotFoundError:
+        raise NotFoundError(f"there is no {ern or grant}") from None
+    raise MalformedError("access: expected an item or a grant")
 
 
 def _is_grantee(reader: CatalogReader, desk: Desk, grant: DossierId) -> bool:
@@ -582,6 +592,7 @@ def _under(
     if dossier is None:
         return base
     try:
+        side_of(reader, desk.chains, dossier, desk.authority)
         chain = grant_chain(reader, desk.chains, dossier)
     except NotFoundError:
         return base

@@ -72,9 +72,13 @@ def insist_own_item(reader: CatalogReader, desk: Desk, ern: Ern) -> Item:
     Those are who needs to know its case, and the central authority's officers, who sign for all.
 
     Raises:
-        NotFoundError: if not: one is not to know of it.
+        NotFoundError: if not, or if there is none, in the same words: one is not to know of it.
     """
-    registry, item = desk.registry(reader), reader.item(ern)
+    registry = desk.registry(reader)
+    try:
+        item = reader.item(ern)
+    except NotFoundError:
+        raise NotFoundError(f"there is no item {ern}") from None
     own = registry.authority(desk.authority).state
     known = registry.needs_to_know(desk.officer, item.case_id, desk.now)
     known = known or OfficerRole.CENTRAL in registry.officer(desk.officer).roles_at(desk.now)

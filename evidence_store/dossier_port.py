@@ -4,7 +4,7 @@ An index only: what a dossier says stands in its signed events (`LedgerReader.ev
 whoever relies on it reads those. `tests/contract` holds every implementation to this.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -94,10 +94,14 @@ class DossierReader(Protocol):
         *,
         owner: AuthorityId | None = None,
         counterpart: AuthorityId | None = None,
+        acts: Collection[str] = (),
         after: str | None = None,
         limit: int = 100,
     ) -> Page[Dossier]:
         """Dossiers of a kind by identifier; of one owner or one other side, if given.
+
+        With `acts`, those only that have a step of one of these: the others are not in the page,
+        and no cursor names them.
 
         Raises:
             MalformedError: if `after` is not a cursor that an earlier page gave.

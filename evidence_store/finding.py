@@ -135,8 +135,8 @@ def enter(desk: Desk, ern: Ern, criteria: Criteria) -> DossierId:
         OutOfOrderError: if the officer may not.
     """
     with desk.catalog.act() as writer:
-        insist_own_item(writer, desk, ern)
         desk.insist(writer, OWNERS)
+        insist_own_item(writer, desk, ern)
         private: dict[str, Json] = {
             "item": str(ern),
             "crime": criteria.crime,
@@ -163,8 +163,8 @@ def withhold(desk: Desk, ern: Ern, *, withheld: bool) -> int:
     """
     act = "withheld" if withheld else "reinstated"
     with desk.catalog.act() as writer:
-        insist_own_item(writer, desk, ern)
         desk.insist(writer, OWNERS)
+        insist_own_item(writer, desk, ern)
         changed = 0
         for each in writer.dossiers.tagged(DossierKind.INDEX, "item", str(ern)):
             state = ENTRY.walked(desk.chains.steps(writer, each.id))
@@ -218,8 +218,8 @@ def register_statement(desk: Desk, blinding: Blinding, identity: Identity, ern: 
     """
     tokens = [blinding.token(text) for text in identity.texts]
     with desk.catalog.act() as writer:
-        insist_own_item(writer, desk, ern)
         desk.insist(writer, INTERVIEWERS)
+        insist_own_item(writer, desk, ern)
         return new_dossier(
             writer,
             desk.recorder,

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from evidence_store.canonical import Json
 from evidence_store.cooperation.registry import AuthorityRole, OfficerRole
-from evidence_store.cooperation.request import request_of
 from evidence_store.desk import Desk, insist_own_item, owner_of
 from evidence_store.dossier_port import GrantedVersion, Window
 from evidence_store.dossiers import (
@@ -34,6 +33,7 @@ from evidence_store.ports import Catalog, CatalogReader, CatalogWriter
 from evidence_store.protecting import measures_on
 from evidence_store.provider import Purpose
 from evidence_store.registering import Registry
+from evidence_store.requesting import request
 from evidence_store.sharing.consent import CONSENT, Consent, Subject, consent_of
 from evidence_store.sharing.grant import (
     BY_GRANTEE,
@@ -58,19 +58,23 @@ USERS = (
 )
 ONWARD_MAX = 8
 RELISTED_AT_ONCE = 500
+REACHES_BY = frozenset({"offered"})  # the grantee knows of a grant from then on
 ASKABLE = frozenset({"acknowledged", "in_execution", "executed_in_part", "executed", "postponed"})
 CENTRAL = (AuthorityRole.CENTRAL_MLA, AuthorityRole.CENTRAL_EXTRADITION)
 
 
 def grant(reader: CatalogReader, chains: Chains, dossier: DossierId, of: AuthorityId) -> Grant:
-    """A grant, for an authority that is a side of it.
+    """A grant, for an authority that is a side of it; until it is offered, the grantor alone is.
 
     Raises:
-        NotFoundError: if there is none, or the authority is on neither side.
+        NotFoundError: in the same words if there is none, or none for this authority.
         LedgerAlteredError: if its events are not those that were signed.
     """
-    found = grant_of(chains.steps(reader, dossier))
-    found.insist_side(of)
+    steps = chains.steps(reader, dossier)
+    found = grant_of(steps)
+    is_offered = any(each.act in REACHES_BY for each in steps)
+    if of != found.terms.grantor and not (of == found.terms.grantee and is_offered):
+        raise NotFoundError(f"there is no {dossier}")
     return found
 
 
@@ -89,20 +93,48 @@ def grant_chain(reader: CatalogReader, chains: Chains, dossier: DossierId) -> li
     return found
 
 
-def granted_item(reader: CatalogReader, ern: Ern, number: int | None) -> Granted:
-    """An item as it can be granted: the version asked for or the original; 0 for a thing.
+def granted_item(
+    reader: CatalogReader,
+    desk: Desk,
+    ern: Ern,
+    number: int | None,
+    rests_on: DossierId | None = None,
+) -> Granted:
+    """An item as this officer can grant it: the version asked for or the original; 0 for a thing.
+
+    It is of the officer's State and the officer may know of it, or this authority has it under the
+    grant that the new one is to rest on.
 
     Raises:
-        NotFoundError: if there is no such item or version.
+        NotFoundError: if there is no such item or version for this officer, or no such grant.
     """
-    reader.item(ern)
+    held = () if rests_on is None else _held(reader, desk, rests_on)
+    named = {each.version: each for each in held if each.ern == ern}
+    if (chosen := named.get(number or (0 if 0 in named else 1))) is not None:
+        return chosen
+    insist_own_item(reader, desk, ern)
+    found = _version(reader, ern, number)
+    if found is None:
+        raise NotFoundError(f"{ern} has no version {number}")
+    return found
+
+
+def _held(reader: CatalogReader, desk: Desk, rests_on: DossierId) -> tuple[Granted, ...]:
+    """What this authority has under a grant, for an officer whom it is for, and for who signs."""
+    found = grant(reader, desk.chains, rests_on, desk.authority)
+    officer = desk.registry(reader).officer(desk.officer)
+    is_for = not found.terms.officers or desk.officer in found.terms.officers
+    is_for = is_for or OfficerRole.CENTRAL in officer.roles_at(desk.now)
+    has = found.terms.grantee == desk.authority and found.is_signed
+    return found.terms.items if has and is_for else ()
+
+
+def _version(reader: CatalogReader, ern: Ern, number: int | None) -> Granted | None:
     versions = {each.number: each for each in reader.versions(ern)}
     if not versions and not number:
         return Granted(ern, 0, None)
     chosen = versions.get(number or 1)
-    if chosen is None:
-        raise NotFoundError(f"{ern} has no version {number}")
-    return Granted(ern, chosen.number, chosen.fingerprint.sha256.hex)
+    return None if chosen is None else Granted(ern, chosen.number, chosen.fingerprint.sha256.hex)
 
 
 def propose_grant(
@@ -112,9 +144,13 @@ def propose_grant(
 ) -> DossierId:
     """Propose a grant; `terms_for` makes its terms when it has an identifier.
 
+    Nothing is kept of a proposal that names what is not there for this officer: items, the grant
+    that it rests on, the request or the team that it is given for.
+
     Raises:
         OutOfOrderError: if the officer may not, or the terms are another's.
-        NotFoundError: if the grantee or an item is not there.
+        NotFoundError: if the grantee or something else that is named is not there for this officer.
+        MalformedError: if the reference is none of such a basis.
     """
     with desk.catalog.act() as writer:
         desk.insist(writer, PROPOSERS)
@@ -123,6 +159,12 @@ def propose_grant(
         if terms.grantor != desk.authority or terms.grant != dossier:
             raise OutOfOrderError("grant: expected terms of one's own authority")
         desk.registry(writer).authority(terms.grantee)
+        for each in terms.items:
+            if granted_item(writer, desk, each.ern, each.version, terms.rests_on) != each:
+                raise NotFoundError(f"there is no item {each.ern}")
+        if terms.rests_on is not None:
+            grant(writer, desk.chains, terms.rests_on, desk.authority)
+        list(_basis(writer, desk, terms))  # refuses what it is given for, if that is not there
         listed: list[Json] = [
             {"ern": each.ern, "reason": stated(each.reason, "reason")} for each in refused
         ]
@@ -150,23 +192,33 @@ def review(reader: CatalogReader, chains: Chains, desk: Desk, found: Grant) -> l
     """What stands in the way of a grant now, as pointers; nothing, if it may be offered."""
     terms, registry = found.terms, Registry(reader, chains)
     problems = list(_parties(registry, desk, terms))
-    problems += _basis(reader, chains, desk, terms)
+    try:
+        problems += _basis(reader, desk, terms)
+    except (NotFoundError, MalformedError) as error:
+        problems.append(f"/reference: {error}")
     if terms.rests_on is not None:
-        chain = grant_chain(reader, chains, terms.rests_on)
-        problems += inherited(chain[-1].terms, terms)
-        problems += [
-            f"/rests_on: {each.terms.grant} is {each.state}"
-            for each in chain
-            if each.state != "active"
-        ]
-        problems += [
-            f"/rests_on: {each.terms.grantor} has not consented to {terms.grantee}"
-            for each in chain
-            if not may_pass_on(each, terms.grantee, registry_party(registry, desk))
-        ]
+        try:
+            grant(reader, chains, terms.rests_on, desk.authority)
+        except NotFoundError as error:
+            return [*problems, f"/rests_on: {error}"]
+        problems += _beneath(reader, registry, desk, terms, terms.rests_on)
     for each in terms.items:
         problems += _item(reader, chains, registry, terms, each)
     return problems
+
+
+def _beneath(
+    reader: CatalogReader, registry: Registry, desk: Desk, terms: Terms, rests_on: DossierId
+) -> Iterator[str]:
+    """Where terms go beyond what they rest on, or those who granted it do not allow them."""
+    chain = grant_chain(reader, desk.chains, rests_on)
+    yield from inherited(chain[-1].terms, terms)
+    for each in chain:
+        if each.state != "active":
+            yield f"/rests_on: {each.terms.grant} is {each.state}"
+    for each in chain:
+        if not may_pass_on(each, terms.grantee, registry_party(registry, desk)):
+            yield f"/rests_on: {each.terms.grantor} has not consented to {terms.grantee}"
 
 
 def offer_grant(desk: Desk, dossier: DossierId) -> Grant:
@@ -369,7 +421,7 @@ def consent(reader: CatalogReader, chains: Chains, dossier: DossierId, of: Autho
     """
     found = consent_of(chains.steps(reader, dossier))
     if of not in {found.asked_by, found.answers}:
-        raise NotFoundError("there is no such consent")
+        raise NotFoundError(f"there is no {dossier}")
     return found
 
 
@@ -491,18 +543,23 @@ def _parties(registry: Registry, desk: Desk, terms: Terms) -> Iterator[str]:
         yield f"/valid_until: {terms.valid_until} is over"
 
 
-def _basis(reader: CatalogReader, chains: Chains, desk: Desk, terms: Terms) -> Iterator[str]:
+def _basis(reader: CatalogReader, desk: Desk, terms: Terms) -> Iterator[str]:
+    """What is wrong with what the grant is given for.
+
+    Raises:
+        NotFoundError: if it is not there for this authority: nobody learns so of others' dossiers.
+    """
     match terms.basis:
         case Basis.SPONTANEOUS:
             return
         case Basis.TEAM:
-            found = team(reader, chains, DossierId.parse(terms.reference, DossierKind.TEAM))
+            dossier = DossierId.parse(terms.reference, DossierKind.TEAM)
+            found = team(reader, desk.chains, dossier, desk.authority)
             if not {terms.grantor, terms.grantee} <= found.members_at(desk.now):
                 yield f"/reference: not both are members of {terms.reference} now"
         case Basis.REQUEST:
-            asked = request_of(
-                chains.steps(reader, DossierId.parse(terms.reference, DossierKind.REQUEST))
-            )
+            dossier = DossierId.parse(terms.reference, DossierKind.REQUEST)
+            asked = request(reader, desk.chains, dossier, desk.authority)
             if (asked.requesting, asked.requested) != (terms.grantee, terms.grantor):
                 yield f"/reference: {terms.reference} is between other authorities"
             if asked.at(desk.now).state not in ASKABLE:
@@ -514,28 +571,27 @@ def _item(
 ) -> Iterator[str]:
     item = reader.item(each.ern)
     if terms.rests_on is None:
-        yield from _ownership(reader, chains, registry, terms, item)
+        owner = registry.authority(owner_of(reader, chains, item)).state
+        if owner != registry.authority(terms.grantor).state:
+            yield f"/items/{item.ern}: is of {owner}, and not the grantor's to share"
+            return  # and nothing more of it is told
+        if item.case_id != terms.case_id:
+            yield f"/items/{item.ern}: is not of {terms.case_id}"
     if item.status is not ItemStatus.REGISTERED:
         yield f"/items/{each}: is {item.status}"
-    if granted_item(reader, each.ern, each.version or None) != each:
+    if _version(reader, each.ern, each.version or None) != each:
         yield f"/items/{each}: has another digest"
     yield from _provider(reader, chains, registry, terms, item)
+    yield from _measures(reader, chains, terms, each)
+
+
+def _measures(reader: CatalogReader, chains: Chains, terms: Terms, each: Granted) -> Iterator[str]:
     for dossier, measure in measures_on(reader, chains, each.ern):
         if measure.blocks(each.version):
             allowed = ", ".join(map(str, sorted(measure.satisfied_by))) or "none"
             yield f"/items/{each}: {dossier} is in force; versions that satisfy it: {allowed}"
         if dossier not in terms.measures:
             yield f"/measures: missing: {dossier}, which goes on with {each.ern}"
-
-
-def _ownership(
-    reader: CatalogReader, chains: Chains, registry: Registry, terms: Terms, item: Item
-) -> Iterator[str]:
-    owner = registry.authority(owner_of(reader, chains, item))
-    if owner.state != registry.authority(terms.grantor).state:
-        yield f"/items/{item.ern}: is of {owner.state}, and not the grantor's to share"
-    if item.case_id != terms.case_id:
-        yield f"/items/{item.ern}: is not of {terms.case_id}"
 
 
 def _provider(

@@ -130,8 +130,10 @@ class LedgerReader(Protocol):
         """
         ...
 
-    def transfers(self, *, after: str | None = None, limit: int = 100) -> Page[Offer]:
-        """Offers by transfer.
+    def transfers(
+        self, *, of: AuthorityId | None = None, after: str | None = None, limit: int = 100
+    ) -> Page[Offer]:
+        """Offers by transfer; of one authority, if given, those only that it is a side of.
 
         Raises:
             MalformedError: if `after` is not a cursor that an earlier page gave.

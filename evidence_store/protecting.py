@@ -36,8 +36,8 @@ def request_measure(
         OutOfOrderError: if the officer may not.
     """
     with desk.catalog.act() as writer:
-        insist_own_item(writer, desk, ern)
         desk.insist(writer, REQUESTERS)
+        insist_own_item(writer, desk, ern)
         _insist_versions(writer, ern, satisfied_by)
         data: dict[str, Json] = {
             "item": str(ern),
@@ -65,12 +65,15 @@ def decide_measure(
         NotFoundError: if there is none, or no such version.
     """
     with desk.catalog.act() as writer:
-        steps = desk.chains.steps(writer, measure)
-        found = measure_of(steps)
+        desk.insist(writer, ORDERERS)
+        found = measure_of(desk.chains.steps(writer, measure))
         if found.issuer != desk.authority:
+            try:
+                insist_own_item(writer, desk, found.ern)
+            except NotFoundError:
+                raise NotFoundError(f"there is no {measure}") from None
             raise OutOfOrderError(f"{measure}: only {found.issuer}, which ordered it, may do this")
         state = MEASURE.after(found.state, act)
-        desk.insist(writer, ORDERERS)
         insist_on_another(desk.officer, [found.requested_by], str(measure))
         versions = sorted(satisfied_by or found.satisfied_by)
         _insist_versions(writer, found.ern, versions)

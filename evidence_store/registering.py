@@ -254,20 +254,72 @@ def entries(
     after: str | None = None,
     limit: int = 100,
     known_at: datetime | None = None,
+    beginning: str = "",
 ) -> tuple[list[Recorded], str | None]:
     """The registry's entries of a kind by key, as known then, and the cursor of the next part.
+
+    With `beginning`, those only whose key begins so. The cursor is the key of the last entry: what
+    is proposed only, or was not known then, is passed over and not named.
 
     Raises:
         MalformedError: if `after` is not a cursor that an earlier part gave.
     """
     behind = None if after is None else tag_of(kind, after)
-    found = reader.dossiers.values(
-        DossierKind.REGISTRY, "entry", prefix=f"{kind}/", after=behind, limit=limit
+    prefix, registry = f"{kind}/{beginning}", Registry(reader, chains, known_at)
+    rows: list[Recorded] = []
+    while len(rows) <= limit:
+        found = reader.dossiers.values(
+            DossierKind.REGISTRY, "entry", prefix=prefix, after=behind, limit=limit + 1
+        )
+        known = [registry.find(kind, value.partition("/")[2]) for value in found.entries]
+        rows += [each for each in known if each is not None]
+        behind = found.after
+        if behind is None:
+            break
+    return rows[:limit], rows[limit - 1].entry.key if len(rows) > limit else None
+
+
+def entries_known(
+    reader: CatalogReader,
+    chains: Chains,
+    officer: PersonCode,
+    kind: EntryKind,
+    *,
+    at: datetime,
+    after: str | None = None,
+    limit: int = 100,
+    known_at: datetime | None = None,
+) -> tuple[list[Recorded], str | None]:
+    """`entries`, those that an officer may know of.
+
+    Who needs to know which case is told to the instance's own officers of the registry; everybody
+    else reads their own. Field keys are told to the officers of the instance's State, who check
+    seals: a seal that leaves brings its key along. Who operates the system reads neither.
+
+    Raises:
+        NotFoundError: if there is no such officer.
+        MalformedError: as `entries`.
+    """
+    registry = Registry(reader, chains)
+    found = registry.officer(officer)
+    roles = found.roles_at(at)
+    is_home = registry.authority(found.authority).state == reader.state()
+    is_at_work = bool(roles) and OfficerRole.OPERATOR not in roles
+    beginning = ""
+    match kind:
+        case EntryKind.ASSIGNMENT if not (is_home and OfficerRole.REGISTRY in roles):
+            is_told, beginning = is_at_work, assignment_key(officer)
+        case EntryKind.ASSIGNMENT:
+            is_told = is_at_work
+        case EntryKind.FIELD_KEY:
+            is_told = is_at_work and is_home
+        case _:
+            is_told = True
+    if not is_told:
+        return [], None
+    return entries(
+        reader, chains, kind, after=after, limit=limit, known_at=known_at, beginning=beginning
     )
-    registry = Registry(reader, chains, known_at)
-    rows = [registry.find(kind, value.partition("/")[2]) for value in found.entries]
-    cursor = None if found.after is None else found.after.partition("/")[2]
-    return [each for each in rows if each is not None], cursor
 
 
 def found_registry(

@@ -36,6 +36,9 @@ EXECUTORS = (
     OfficerRole.PROTECTION,
     OfficerRole.VICTIMS,
 )
+REACHES_BY = frozenset(
+    {"transmitted", "made_orally"}
+)  # the requested side knows of it from then on
 _BY_CENTRAL = frozenset(
     {
         "signed",
@@ -93,14 +96,16 @@ def make_orally(
 
 
 def request(reader: CatalogReader, chains: Chains, dossier: DossierId, of: AuthorityId) -> Request:
-    """A request, for an authority that is a side of it.
+    """A request, for an authority that is a side of it; of a draft only who writes it knows.
 
     Raises:
-        NotFoundError: if there is none, or the authority is on neither side.
+        NotFoundError: in the same words if there is none, or none for this authority.
         LedgerAlteredError: if its events are not those that were signed.
     """
     found = request_of(chains.steps(reader, dossier))
-    found.side(of)
+    is_sent = not REACHES_BY.isdisjoint(found.acts)
+    if of != found.requesting and not (of == found.requested and is_sent):
+        raise NotFoundError(f"there is no {dossier}")
     return found
 
 

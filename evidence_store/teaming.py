@@ -51,13 +51,16 @@ class Team:
         return frozenset(self.parties) - self.left if active else frozenset()
 
 
-def team(reader: CatalogReader, chains: Chains, dossier: DossierId) -> Team:
-    """A team.
+def team(reader: CatalogReader, chains: Chains, dossier: DossierId, of: AuthorityId) -> Team:
+    """A team, for an authority that is a party of it.
 
     Raises:
-        NotFoundError: if there is none.
+        NotFoundError: in the same words if there is none, or the authority is no party.
     """
-    return team_of(chains.steps(reader, dossier))
+    found = team_of(chains.steps(reader, dossier))
+    if of not in found.parties:
+        raise NotFoundError(f"there is no {dossier}")
+    return found
 
 
 def team_of(steps: Sequence[Step]) -> Team:
@@ -132,9 +135,8 @@ def carry_on(desk: Desk, dossier: DossierId, act: str, reason: str = "") -> Team
         OutOfOrderError: if it is not possible now, or by this officer; only its leader ends it.
     """
     with desk.catalog.act() as writer:
-        found = team(writer, desk.chains, dossier)
-        if desk.authority not in found.parties:
-            raise NotFoundError("there is no such team")
+        desk.insist(writer, [OfficerRole.CENTRAL])
+        found = team(writer, desk.chains, dossier, desk.authority)
         if act not in {"signed", "left", "ended"}:
             raise OutOfOrderError(f"team: {act} is no step of a party")
         state = TEAM.after(found.state, act)
@@ -142,9 +144,8 @@ def carry_on(desk: Desk, dossier: DossierId, act: str, reason: str = "") -> Team
             raise OutOfOrderError(f"team: it is for {found.leader}, its leader, to end it")
         if act == "signed" and desk.authority in found.signed:
             raise OutOfOrderError("team: this authority has signed already")
-        desk.insist(writer, [OfficerRole.CENTRAL])
         private: dict[str, Json] = {"reason": reason}
         take(writer, desk.recorder, dossier, Taken(act, desk.officer, {}, private), state=state)
         if found.state == "proposed" and found.signed | {desk.authority} >= set(found.parties):
             take(writer, desk.recorder, dossier, Taken("completed", desk.officer), state="active")
-        return team(writer, desk.chains, dossier)
+        return team(writer, desk.chains, dossier, desk.authority)

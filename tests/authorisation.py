@@ -248,7 +248,7 @@ def _reading(hall: Hall) -> dict[str, Callable[[str], Asked]]:
         "get_authority": lambda: "/v1/authorities/bravo-central",
         "list_officers": lambda: "/v1/officers",
         "get_officer": lambda: f"/v1/officers/{hall.world.people['registrar']}",
-        "list_entries": lambda: "/v1/registry/state",
+        "list_entries": lambda: "/v1/registry/state",  # each kind: `test_what_is_hidden.py`
         "list_changes": lambda: "/v1/registry/changes",
         "get_change": lambda: f"/v1/registry/changes/{hall.once('change', hall.change)}",
         "list_request_kinds": lambda: "/v1/request-kinds",

@@ -268,7 +268,7 @@ class World(Generic[G]):
 
     def propose(self, document: dict[str, Json], by: str = "prosecutor") -> DossierId:
         desk = self.desk(by)
-        return propose_grant(desk, terms_for(document, desk.authority, desk.chains))
+        return propose_grant(desk, terms_for(document, desk))
 
     def offer(
         self, document: dict[str, Json], by: str = "prosecutor", offered_by: str = "central"

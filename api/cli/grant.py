@@ -21,6 +21,7 @@ from api.wiring import Instance
 from evidence_store.desk import Desk
 from evidence_store.dossiers import Chains
 from evidence_store.granting import (
+    REACHES_BY,
     accept_grant,
     answer_consent,
     ask_consent,
@@ -53,7 +54,7 @@ def propose(
     """Propose a grant, with its terms as a document. Another officer offers it."""
     here, instance, desk = at_desk(context, officer)
     said = document(document_file)
-    terms = cooperation.terms_for(said, desk.authority, desk.chains)
+    terms = cooperation.terms_for(said, desk)
     made = propose_grant(desk, terms, cooperation.refused_in(said))
     _show(here, instance, desk, made, done_now=True)
 
@@ -271,6 +272,7 @@ def list_grants(
             DossierKind.GRANT,
             owner=None if received else desk.authority,
             counterpart=desk.authority if received else None,
+            acts=REACHES_BY if received else (),
             after=after,
         )
     rows = [

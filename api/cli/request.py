@@ -25,6 +25,7 @@ from evidence_store.dossiers import Chains
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern
 from evidence_store.moment import Moment
 from evidence_store.requesting import (
+    REACHES_BY,
     advance,
     amend,
     certify,
@@ -348,6 +349,7 @@ def list_requests(
             DossierKind.REQUEST,
             owner=None if received else desk.authority,
             counterpart=desk.authority if received else None,
+            acts=REACHES_BY if received else (),
             after=after,
         )
     rows = [

@@ -273,7 +273,7 @@ def _grants(routes: Routes) -> None:
         def made() -> Record:
             desk = caller.desk
             canonical(body.document)
-            terms = cooperation.terms_for(body.document, desk.authority, desk.chains)
+            terms = cooperation.terms_for(body.document, desk)
             dossier = propose_grant(desk, terms, cooperation.refused_in(body.document))
             return settled(caller, _grant(caller, dossier))
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from api.http.caller import Caller
+from evidence_store import granting, requesting
 from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.cooperation.request import Request
 from evidence_store.custody.transfer import Offer, TransferId
@@ -21,8 +21,10 @@ from evidence_store.ports import CatalogReader
 from evidence_store.requesting import request
 from evidence_store.sharing.grant import Grant
 
-NOT_SENT = frozenset({"draft", "signed", "under_review"})  # only who writes it knows of it
-OF_A_DRAFT = frozenset({"drafted", "amended", "signed", "withdrawn"})
+REACHES_BY = {
+    DossierKind.GRANT: granting.REACHES_BY,
+    DossierKind.REQUEST: requesting.REACHES_BY,
+}  # before, only who writes it knows of it
 
 
 @contextmanager
@@ -154,32 +156,17 @@ def transfer_sided(reader: CatalogReader, transfer: TransferId, of: AuthorityId)
 def request_sided(
     reader: CatalogReader, chains: Chains, dossier: DossierId, of: AuthorityId
 ) -> Request:
-    """A request, for an authority that is a side of it; of a draft only who writes it knows.
-
-    Raises:
-        NotFoundError: if there is none, or not for this authority.
-    """
+    """See `requesting.request`."""
     with hidden(dossier):
-        found = request(reader, chains, dossier, of)
-        if of != found.requesting and not set(found.acts) - OF_A_DRAFT:
-            raise NotFoundError("not sent yet")
-        return found
+        return request(reader, chains, dossier, of)
 
 
 def grant_sided(
     reader: CatalogReader, chains: Chains, dossier: DossierId, of: AuthorityId
 ) -> Grant:
-    """A grant, for an authority that is a side of it; until it is offered, the grantor alone is.
-
-    Raises:
-        NotFoundError: if there is none, or not for this authority.
-    """
+    """See `granting.grant`."""
     with hidden(dossier):
-        found = grant(reader, chains, dossier, of)
-        acts = {each.act for each in chains.steps(reader, dossier)}
-        if of != found.terms.grantor and "offered" not in acts:
-            raise NotFoundError("not offered yet")
-        return found
+        return grant(reader, chains, dossier, of)
 
 
 def dossiers_sided(
@@ -192,12 +179,11 @@ def dossiers_sided(
     received: bool,
 ) -> Page[Dossier]:
     """A page of an authority's dossiers: those it owns, or those that reached it."""
-    page = reader.dossiers.dossiers(
+    return reader.dossiers.dossiers(
         kind,
         owner=None if received else of,
         counterpart=of if received else None,
+        acts=REACHES_BY.get(kind, frozenset()) if received else (),
         after=after,
         limit=limit,
     )
-    seen = [each for each in page.entries if not (received and each.state in NOT_SENT)]
-    return replace(page, entries=seen)

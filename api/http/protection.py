@@ -242,9 +242,7 @@ def _team(caller: Caller, dossier: DossierId) -> Record:
     desk = caller.desk
     with caller.instance.catalog.read() as reader, hidden(dossier):
         insist_at_work(caller)
-        found: Team = team(reader, desk.chains, dossier)
-        if desk.authority not in found.parties:
-            raise NotFoundError("not a party")
+        found: Team = team(reader, desk.chains, dossier, desk.authority)
     return {
         "team": str(dossier),
         "state": found.state,

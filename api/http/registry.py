@@ -49,7 +49,7 @@ from evidence_store.registering import (
     Recorded,
     Registry,
     approve,
-    entries,
+    entries_known,
     new_officer_code,
     propose,
     reject,
@@ -278,7 +278,11 @@ def _generic(routes: Routes) -> None:
         after: After = None,
         limit: Limit = 50,
     ) -> Record:
-        """The registry's entries of a kind, by key; officers without their names."""
+        """The registry's entries of a kind, by key; officers without their names.
+
+        Assignments are told to the officers of the registry; everybody else reads their own. Field
+        keys are told to officers of the instance's State.
+        """
         return _listed(request, response, caller, kind, "entries", after, limit, known_at)
 
 
@@ -295,8 +299,15 @@ def _listed(  # noqa: PLR0913 - one parameter for each thing that a list goes by
     at: datetime | None = None,
 ) -> Record:
     with caller.instance.catalog.read() as reader:
-        found, cursor = entries(
-            reader, caller.chains, kind, after=after, limit=limit, known_at=known_at
+        found, cursor = entries_known(
+            reader,
+            caller.chains,
+            caller.officer,
+            kind,
+            at=caller.instance.clock.now(),
+            after=after,
+            limit=limit,
+            known_at=known_at,
         )
     rows = [_row(caller, each, at) for each in found]
     return {name: rows, "next_cursor": link_next(request, response, cursor)}

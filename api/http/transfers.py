@@ -33,6 +33,7 @@ from evidence_store.digest import Digest, Fingerprint
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import AuthorityId, Ern
 from evidence_store.moment import Moment
+from evidence_store.page import Page
 from evidence_store.transferring import (
     Arrived,
     Release,
@@ -63,7 +64,6 @@ DECLARED = {
     "lost": ActType.LOST_DECLARED,
     "found": ActType.FOUND,
 }
-LOOKED_AT_MAX, LOOKED_AT_PAGE = 2000, 200
 Record = dict[str, Any]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
 
@@ -120,11 +120,8 @@ def transfer_routes() -> Routes:
         after: After = None,
         limit: Limit = 50,
     ) -> Record:
-        """The transfers that the officer's authority is a side of, by identifier.
-
-        A page may be short although there are more: `next_cursor` says whether there are.
-        """
-        found, cursor = _sided(caller, after, limit)
+        """The transfers that the officer's authority is a side of, by identifier."""
+        found = _sided(caller, after, limit)
         rows = [
             {
                 "transfer": str(each.transfer),
@@ -135,9 +132,9 @@ def transfer_routes() -> Routes:
                 "mode": each.mode.value,
                 "valid_until": each.valid_until.text,
             }
-            for each in found
+            for each in found.entries
         ]
-        return {"transfers": rows, "next_cursor": link_next(request, response, cursor)}
+        return {"transfers": rows, "next_cursor": link_next(request, response, found.after)}
 
     @routes.post(
         "",
@@ -299,24 +296,12 @@ def _etag(shown: Record) -> str:
     return etag_of_bytes(json.dumps(shown, sort_keys=True).encode())
 
 
-def _sided(caller: Caller, after: str | None, limit: int) -> tuple[list[Offer], str | None]:
-    """The offers that the officer's authority is a side of; no more than so many are looked at."""
-    found: list[Offer] = []
-    cursor, looked_at = after, 0
+def _sided(caller: Caller, after: str | None, limit: int) -> Page[Offer]:
+    """The offers that the officer's authority is a side of."""
+    if not is_at_work(caller):
+        return Page([], None)
     with caller.instance.catalog.read() as reader:
-        while looked_at < LOOKED_AT_MAX and is_at_work(caller):
-            page = reader.ledger.transfers(after=cursor, limit=LOOKED_AT_PAGE)
-            for each in page.entries:
-                looked_at += 1
-                if caller.desk.authority in {each.sender, each.receiver}:
-                    found.append(each)
-                    if len(found) == limit:
-                        last = each is page.entries[-1] and page.after is None
-                        return found, None if last else str(each.transfer)
-            if page.after is None:
-                return found, None
-            cursor = page.after
-    return found, cursor if looked_at else None
+        return reader.ledger.transfers(of=caller.desk.authority, after=after, limit=limit)
 
 
 def _shown(caller: Caller, transfer: TransferId, *, settle: bool = True) -> Record:

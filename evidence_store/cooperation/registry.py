@@ -347,9 +347,9 @@ def tag_of(kind: EntryKind, key: str) -> str:
     return f"{kind}/{key}"
 
 
-def assignment_key(officer: PersonCode, case_id: CaseId) -> str:
-    """What an officer's need to know a case is known by."""
-    return f"{officer}:{case_id}"
+def assignment_key(officer: PersonCode, case_id: CaseId | None = None) -> str:
+    """What an officer's need to know a case is known by; without a case, how all of them begin."""
+    return f"{officer}:{'' if case_id is None else case_id}"
 
 
 def document_of(entry: Entry) -> dict[str, Json]:

@@ -1,6 +1,6 @@
 """Reading the rows of dossiers. Every query goes by an index; lists are filtered in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
 from heapq import merge
@@ -23,7 +23,7 @@ from storage.catalog.dossier_tables import (
     PolicyTextRow,
     TagRow,
 )
-from storage.catalog.ledger_tables import ChainRow
+from storage.catalog.ledger_tables import ChainRow, EventRow
 from storage.catalog.ordering import (
     FIRST,
     case_behind,
@@ -51,6 +51,7 @@ POLICY = table_of(PolicyTextRow)
 _ITEM = table_of(ItemRow)
 _CASE = table_of(CaseRow)
 _CHAIN = table_of(ChainRow)
+_EVENT = table_of(EventRow)
 ALL_OFFICERS = ""
 CASES_AT_ONCE = 50
 LAST = "\U0010ffff"  # comes behind every key
@@ -130,6 +131,7 @@ class SqlDossierReader:
         *,
         owner: AuthorityId | None = None,
         counterpart: AuthorityId | None = None,
+        acts: Collection[str] = (),
         after: str | None = None,
         limit: int = 100,
     ) -> Page[Dossier]:
@@ -141,6 +143,11 @@ class SqlDossierReader:
             query = query.where(DOSSIER.c.owner == owner.value)
         if counterpart is not None:
             query = query.where(DOSSIER.c.counterpart == counterpart.value)
+        if acts:  # by the key of the events: one look for each dossier, at a few steps
+            steps = select(_EVENT.c.seq).where(
+                _EVENT.c.subject_key == DOSSIER.c.subject_key, _EVENT.c.act.in_(sorted(acts))
+            )
+            query = query.where(steps.exists())
         query = query.order_by(DOSSIER.c.subject_key).limit(limit + 1)
         return page(self._queries.all(query, _dossier), limit, lambda each: str(each.id))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, Select, Table, func, insert, select, tuple_, update
 
-from evidence_store.custody.transfer import TransferId
+from evidence_store.custody.transfer import Offer, TransferId
 from evidence_store.errors import ConflictError, MalformedError
 from evidence_store.item import SealedObject
 from storage.catalog.dossier_reader import ACCESS, ASSIGNMENT, DOSSIER, GRANT_ITEM, POLICY, TAG
@@ -25,6 +25,8 @@ from storage.catalog.ledger_reader import (
     HEAD,
     LEAF,
     TRANSFER,
+    TRANSFER_SIDE,
+    sides_of,
 )
 from storage.catalog.ordering import transfer_key
 from storage.catalog.queries import SERIAL, parts
@@ -201,6 +203,9 @@ def restore(
         except (KeyError, TypeError, ValueError):
             raise MalformedError("journal: expected rows of this catalog's tables") from None
         _put(connection, table, row)
+        if table is TRANSFER:  # its sides are no lines of their own: they stand in the offer
+            for side in sides_of(Offer.parse(row["document"])):
+                _put(connection, TRANSFER_SIDE, side)
     newest = connection.execute(select(func.max(OBJECT.c.number))).scalar() or 0
     for each in objects:
         changes = {"header": each.header, "recipient": each.recipient}

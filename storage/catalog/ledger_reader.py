@@ -19,6 +19,7 @@ from storage.catalog.ledger_tables import (
     HeadRow,
     LeafRow,
     TransferRow,
+    TransferSideRow,
 )
 from storage.catalog.ordering import FIRST, subject_key, subject_of, transfer_behind, transfer_key
 from storage.catalog.prepared import Prepared
@@ -33,6 +34,7 @@ EVENT = table_of(EventRow)
 HEAD = table_of(HeadRow)
 LEAF = table_of(LeafRow)
 TRANSFER = table_of(TransferRow)
+TRANSFER_SIDE = table_of(TransferSideRow)
 LEAVES_MAX = 10_000
 # What every act asks.
 _LINK = Prepared(select(CHAIN).where(CHAIN.c.subject_key == bindparam("of_key")))
@@ -128,10 +130,21 @@ class SqlLedgerReader:
         missing = f"there is no transfer {transfer}; `evidence transfer list` shows them"
         return self._queries.one(_OFFER, _offer, missing, {"of_key": transfer_key(transfer)})
 
-    def transfers(self, *, after: str | None = None, limit: int = 100) -> Page[Offer]:
+    def transfers(
+        self, *, of: AuthorityId | None = None, after: str | None = None, limit: int = 100
+    ) -> Page[Offer]:
         """See `LedgerReader.transfers`."""
-        query = select(TRANSFER).where(TRANSFER.c.transfer_key > transfer_behind(after))
-        query = query.order_by(TRANSFER.c.transfer_key).limit(limit + 1)
+        behind = transfer_behind(after)
+        if of is None:
+            query = select(TRANSFER).where(TRANSFER.c.transfer_key > behind)
+            query = query.order_by(TRANSFER.c.transfer_key).limit(limit + 1)
+        else:
+            same = TRANSFER.c.transfer_key == TRANSFER_SIDE.c.transfer_key
+            query = select(TRANSFER).select_from(TRANSFER_SIDE.join(TRANSFER, same))
+            query = query.where(
+                TRANSFER_SIDE.c.authority == of.value, TRANSFER_SIDE.c.transfer_key > behind
+            )
+            query = query.order_by(TRANSFER_SIDE.c.transfer_key).limit(limit + 1)
         return page(self._queries.all(query, _offer), limit, lambda each: str(each.transfer))
 
     def index_of(self, commitment: bytes) -> int | None:
@@ -234,6 +247,14 @@ def _recorded(row: Found) -> Recorded:
     # An edit can leave text where bytes were: `bytes` refuses it.
     signed = SignedEvent(bytes(row.body), bytes(row.signature), disclosures)
     return Recorded(subject_of(row.subject_key), row.seq, signed, row.place)
+
+
+def sides_of(offer: Offer) -> list[dict[str, str]]:
+    """The rows by which each side of an offer finds it."""
+    key = transfer_key(offer.transfer)
+    return [
+        {"authority": each.value, "transfer_key": key} for each in (offer.sender, offer.receiver)
+    ]
 
 
 def _offer(row: Found) -> Offer:

@@ -91,6 +91,17 @@ class TransferRow(SQLModel, table=True):
     made_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class TransferSideRow(SQLModel, table=True):
+    """A transfer by each of its two sides, for lists."""
+
+    __tablename__ = "transfer_side"
+
+    authority: str = Field(sa_type=PlainText, primary_key=True)
+    transfer_key: str = Field(
+        sa_type=PlainText, primary_key=True, foreign_key="transfer.transfer_key"
+    )
+
+
 class HeadRow(SQLModel, table=True):
     """A state of the log: signed after it is entered, sealed when the policy accepts it."""
 

@@ -20,7 +20,9 @@ from storage.catalog.ledger_reader import (
     HEAD,
     LEAF,
     TRANSFER,
+    TRANSFER_SIDE,
     SqlLedgerReader,
+    sides_of,
 )
 from storage.catalog.ordering import subject_key, transfer_key
 from storage.catalog.prepared import Prepared
@@ -108,6 +110,7 @@ class SqlLedgerWriter(SqlLedgerReader):
             "made_at": made_at,
         }
         self._queries.insert(TRANSFER, [row])
+        self._queries.insert(TRANSFER_SIDE, sides_of(offer))
 
     def add_head(self, head: Head) -> None:
         """See `LedgerWriter.add_head`."""

@@ -4,7 +4,7 @@ import pytest
 
 from evidence_store.canonical import Json
 from evidence_store.cooperation.registry import Channel, OfficerRole, Validity
-from evidence_store.cooperation.request import RefusalGround
+from evidence_store.cooperation.request import RefusalGround, request_of
 from evidence_store.errors import IncompleteError, MalformedError, NotFoundError, OutOfOrderError
 from evidence_store.identifiers import DossierId
 from evidence_store.moment import Moment
@@ -75,7 +75,7 @@ def in_execution(world: World[Ledger]) -> DossierId:
 def state(world: World[Ledger], made: DossierId) -> str:
     with world.catalog.read() as reader:
         desk = world.desk("central")
-        return request(reader, desk.chains, made, world.home).at(desk.now).state
+        return request_of(desk.chains.steps(reader, made)).at(desk.now).state
 
 
 def test_a_request_goes_its_whole_way(world: World[Ledger]) -> None:

@@ -168,7 +168,7 @@ TABLE = {
     "take_request_step": Row(
         "request", UNSEEN, Side(EXECUTORS, REFUSED, INVISIBLE), INVISIBLE, INVISIBLE
     ),
-    "propose_terms": either("grant", PROPOSERS, stranger=ALLOWED, third=ALLOWED),
+    "propose_terms": Row("grant", Side(PROPOSERS), Side(NOBODY), INVISIBLE, INVISIBLE),
     "take_grant_step": Row(
         "grant", Side(PROPOSERS, REFUSED, INVISIBLE), UNSEEN, ALLOWED, INVISIBLE
     ),  # not offered yet
@@ -183,7 +183,7 @@ TABLE = {
         REFUSED,
         INVISIBLE,
     ),
-    "ask_for_measure": Row("grant", Side(ENDANGERED), UNSEEN, INVISIBLE, INVISIBLE),
+    "ask_for_measure": Row("grant", Side(ENDANGERED), Side(NOBODY), INVISIBLE, REFUSED),
     "take_measure_step": own_act("grant", ORDERERS),
     "propose_joint_team": either("grant", CENTRAL, stranger=REFUSED, third=ALLOWED),
     "take_team_step": Row(
@@ -193,10 +193,12 @@ TABLE = {
         REFUSED,
         INVISIBLE,
     ),
-    "enter_in_index": Row("request", Side(INDEXERS), UNSEEN, INVISIBLE, INVISIBLE),
-    "withhold_from_index": Row("request", Side(INDEXERS), UNSEEN, INVISIBLE, INVISIBLE),
+    "enter_in_index": Row("request", Side(INDEXERS), Side(NOBODY), INVISIBLE, INVISIBLE),
+    "withhold_from_index": Row("request", Side(INDEXERS), Side(NOBODY), INVISIBLE, INVISIBLE),
     "search_index": either("request", SEARCHERS, stranger=ALLOWED, third=ALLOWED),
-    "register_person_statement": Row("request", Side(INTERVIEWERS), UNSEEN, INVISIBLE, INVISIBLE),
+    "register_person_statement": Row(
+        "request", Side(INTERVIEWERS), Side(NOBODY), INVISIBLE, INVISIBLE
+    ),
     "look_up_statement": either(
         "request", frozenset({R.PROTECTION}), stranger=REFUSED, third=REFUSED
     ),
@@ -225,6 +227,11 @@ UNASSIGNED = {
     "register_item": INTAKE,
     "create_upload": INTAKE,
     "offer_transfer": HANDLERS,
+    "propose_terms": PROPOSERS,
+    "ask_for_measure": ENDANGERED,
+    "enter_in_index": INDEXERS,
+    "withhold_from_index": INDEXERS,
+    "register_person_statement": INTERVIEWERS,
     "unsubscribe": SUBSCRIBING,
 }
 PUBLIC = {

@@ -1,5 +1,6 @@
 """The migrations make what the code declares, on both databases, from anywhere, all or nothing."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,6 +139,26 @@ def test_events_from_before_dossiers_are_all_there_afterwards(
     for statement in ("UPDATE event SET act = 'x'", "DELETE FROM event"):
         with pytest.raises(DatabaseError), engine.begin() as connection:
             connection.execute(text(statement))
+
+
+def test_transfers_from_before_are_listed_for_both_their_sides(
+    catalog_url: str, engine: Engine
+) -> None:
+    document = json.dumps({"from": {"authority": "a", "person": "A"}, "to": {"authority": "b"}})
+    with engine.begin() as connection:
+        _upgrade_to(connection, "0006")
+        connection.execute(
+            text(
+                "INSERT INTO transfer (transfer_key, document, made_at) VALUES ('k', :d, '2026-01-01')"
+            ),
+            {"d": document.encode()},
+        )
+    migrate(catalog_url)
+    with engine.connect() as connection:
+        found = connection.execute(
+            text("SELECT authority, transfer_key FROM transfer_side ORDER BY authority")
+        ).all()
+    assert [tuple(row) for row in found] == [("a", "k"), ("b", "k")]
 
 
 def _upgrade_to(connection: Connection, revision: str) -> None:
