@@ -43,12 +43,16 @@ class UploadState(StrEnum):
     DONE = "done"
     FAILED = "failed"  # what arrived is kept until it expires
     PARTIAL = "partial"  # a part of another (tus concatenation)
+    JOINED = "joined"  # its bytes are another's now, and end with it
     ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload. `parts` are its segments: by whom (an epoch) and how many bytes were sealed."""
+    """An upload. `parts` are its segments: by whom (an epoch) and how many bytes were sealed.
+
+    `concatenated` are the uploads whose bytes it is, in order; none, if bytes are sent to it.
+    """
 
     id: str
     officer: PersonCode
@@ -62,6 +66,16 @@ class Upload:
     created_at: datetime
     expires_at: datetime
     outcome: str | None = None
+    concatenated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UploadBounds:
+    """What one officer may have under way. One whose length is not stated counts as `deferred_bytes`."""
+
+    uploads: int
+    size_bytes: int
+    deferred_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +123,13 @@ class DoorStore(TokenReader, Protocol):
         """End a token of an officer's; whether there was one."""
         ...
 
-    def add_upload(self, upload: Upload) -> None:
-        """Enter an upload."""
+    def add_upload(self, upload: Upload, bounds: UploadBounds) -> None:
+        """Enter an upload; the uploads that it is made of are joined to it in the same step.
+
+        Raises:
+            RateError: if the officer has more under way then than the bounds allow.
+            ConflictError: if one that it is made of is not the officer's, partial and whole.
+        """
         ...
 
     def upload(self, upload_id: str) -> Upload | None:
@@ -133,8 +152,12 @@ class DoorStore(TokenReader, Protocol):
         """Acknowledge bytes that are durable; False if somebody else has taken over."""
         ...
 
-    def set_length(self, upload_id: str, epoch: int, length: int) -> bool:
-        """State the length that was deferred; False if somebody else has taken over."""
+    def set_length(self, upload_id: str, epoch: int, length: int, bounds: UploadBounds) -> bool:
+        """State the length that was deferred; False if somebody else has taken over.
+
+        Raises:
+            RateError: as `add_upload`.
+        """
         ...
 
     def end_upload(
@@ -142,7 +165,8 @@ class DoorStore(TokenReader, Protocol):
     ) -> bool:
         """Move an upload on; False if it was not in the state `before`.
 
-        When it is over, the header that opens its bytes is gone with the move.
+        When it is over, the header that opens its bytes is gone with the move; and so are those of
+        the uploads that were joined to it, which end with it.
         """
         ...
 

@@ -75,6 +75,8 @@ class Access:
     served_sha256: str | None = None
     ended_at: datetime | None = None
     ended: str | None = None  # how: complete, or the rule that stopped it
+    first_byte: int = 0  # where it began to serve
+    continues: DossierId | None = None  # the access that it goes on with, and is one use with
 
 
 class DossierReader(Protocol):

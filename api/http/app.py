@@ -25,18 +25,19 @@ from api.http.custody import custody_routes
 from api.http.events import event_routes
 from api.http.evidence import evidence_routes
 from api.http.finding import finding_routes
-from api.http.happenings import Places
+from api.http.happenings import OF_ALL_MAX, OF_CALLER_MAX
 from api.http.integrity import Conditional, ContentDigest
 from api.http.log import log_routes
 from api.http.packages import package_routes
 from api.http.peers import DELIVERIES, peer_routes
+from api.http.places import Places
 from api.http.protection import protection_routes
 from api.http.records import Alive, Ready
 from api.http.registry import registry_routes
 from api.http.routes import Routes, Signpost
 from api.http.transfers import transfer_routes
 from api.http.turns import WORKING_ELSEWHERE_MAX, WORKING_MAX, Turns
-from api.http.uploads import OFFSET_TYPE, UPLOADS, upload_routes
+from api.http.uploads import UPLOADS, always_said, is_offset_type, upload_routes
 from api.http.versions import version_routes
 from api.http.watching import Counts, Watch
 from api.http.webhooks import describe, webhook_routes
@@ -139,7 +140,7 @@ def create_app(
     app.state.signin = None if entry is None else entry.signin
     app.state.tokens_sign = instance.tokens_sign_for_officers
     app.state.chains = Chains()
-    app.state.streams = Places()
+    app.state.streams = Places("events", OF_CALLER_MAX, OF_ALL_MAX)
     app.state.is_stopping = lambda: False  # a server says when, so that no stream holds it up
     app.state.origin = None if entry is None else entry.origin
     problems.install(app)
@@ -201,8 +202,8 @@ def _health() -> Routes:
     routes = Routes(tags=["health"], responses=problems.problems())
 
     @routes.get("/health")
-    def health() -> Alive:
-        """Whether the process answers."""
+    async def health() -> Alive:
+        """Whether the process answers. It waits for no thread: those may all be taken."""
         return Alive(status="alive")
 
     @routes.get("/ready")
@@ -240,10 +241,12 @@ class Around:
                     *(each for each in HEADERS if each[0] not in stated),
                     (b"x-request-id", request_id.encode()),
                 ]
+                said = MutableHeaders(scope=message)
+                for name, value in always_said(scope["path"], message["status"]).items():
+                    said.setdefault(name, value)
                 # Starlette lists one route's only.
                 if message["status"] == HTTPStatus.METHOD_NOT_ALLOWED:
-                    headers = MutableHeaders(scope=message)
-                    headers["Allow"] = ", ".join(_methods(Request(scope)))
+                    said["Allow"] = ", ".join(_methods(Request(scope)))
             await send(message)
 
         try:
@@ -310,7 +313,7 @@ def _is_streamed(scope: Scope) -> bool:
     if scope["path"] == DELIVERIES:
         return bool(scope["method"] == "POST")
     kind = dict(scope["headers"]).get(b"content-type", b"")
-    return bool(scope["path"].startswith(UPLOADS)) and kind.decode("latin-1") == OFFSET_TYPE
+    return bool(scope["path"].startswith(UPLOADS)) and is_offset_type(kind.decode("latin-1"))
 
 
 class _Counted:

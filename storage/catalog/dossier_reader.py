@@ -351,6 +351,7 @@ class SqlDossierReader:
             ACCESS.c.grant_key == dossier_key(grant),
             ACCESS.c.action == action,
             ACCESS.c.decision == "allow",
+            ACCESS.c.continues.is_(None),
         )
         return self._queries.all(query, lambda row: int(row[0]))[0]
 
@@ -428,6 +429,8 @@ def _access(row: Found) -> Access:
         served_sha256=row.served_sha256,
         ended_at=row.ended_at,
         ended=row.ended,
+        first_byte=row.first_byte,
+        continues=None if row.continues is None else dossier_of(row.continues),
     )
 
 

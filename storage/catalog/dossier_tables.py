@@ -102,6 +102,8 @@ class AccessRow(SQLModel, table=True):
     served_sha256: str | None = Field(default=None, sa_type=PlainText)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     ended: str | None = Field(default=None, sa_type=PlainText)
+    first_byte: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    continues: str | None = Field(default=None, sa_type=PlainText)
 
 
 class PolicyTextRow(SQLModel, table=True):
