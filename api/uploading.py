@@ -37,6 +37,7 @@ from evidence_store.errors import (
 from evidence_store.identifiers import CaseId, PersonCode
 from evidence_store.intake import Arrival, Content, Intake, Registered, source_key
 from evidence_store.kinds import EvidenceKind, kind_of
+from evidence_store.ports import CatalogReader
 from ingest.arriving import Arriving, Early, Looked
 from ingest.extraction.supervisor import Extractor
 
@@ -456,17 +457,18 @@ class Uploading:
             Digest.sha256_hex(metadata["sha256"])
         with self.instance.catalog.read() as reader:
             desk.insist(reader, UPLOADERS)
-            registry = desk.registry(reader)
-            if "case" in metadata:
-                case_id = CaseId.parse(metadata["case"])
-                if not registry.needs_to_know(desk.officer, case_id, desk.now):
-                    raise NotFoundError(f"there is no case {case_id}")
-            else:
-                cases = reader.dossiers.cases_of(desk.officer, desk.now)
-                if not any(registry.needs_to_know(desk.officer, each, desk.now) for each in cases):
-                    raise NotFoundError("there is no case that this could be uploaded to")
+            _insist_knows_case(reader, desk, metadata.get("case"))
             if not partial:
                 field_arrivals.insist_sendable(reader, metadata)
+
+
+def _insist_knows_case(reader: CatalogReader, desk: Desk, stated: str | None) -> None:
+    """Insist that the officer needs to know this case; or some case, if it is not stated which."""
+    named = None if stated is None else CaseId.parse(stated)
+    cases = reader.dossiers.cases_of(desk.officer, desk.now) if named is None else [named]
+    registry = desk.registry(reader)
+    if not any(registry.needs_to_know(desk.officer, each, desk.now) for each in cases):
+        raise NotFoundError(f"there is no case {named or 'that this could be of'}")
 
 
 def _statement(desk: Desk, said: Mapping[str, str]) -> Statement:

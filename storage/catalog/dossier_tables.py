@@ -83,6 +83,7 @@ class AccessRow(SQLModel, table=True):
         Index("ix_access_grant_action", "grant_key", "action", "decision"),
         Index("ix_access_officer", "officer", "subject_key"),
         Index("ix_access_sha256", "served_sha256"),
+        Index("ix_access_continues", "continues"),
     )
 
     subject_key: str = Field(sa_type=PlainText, primary_key=True, foreign_key="dossier.subject_key")

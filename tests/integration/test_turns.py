@@ -1,7 +1,7 @@
 """Requests at once: so many in all and so many of one caller; whoever is refused is told when to ask again."""
 
 import asyncio
-from typing import Any
+from collections.abc import Coroutine
 
 import httpx2
 import pytest
@@ -168,7 +168,9 @@ def test_who_was_not_let_in_is_counted_by_address_whatever_is_shown() -> None:
     assert [each.status_code for each in asyncio.run(play())] == [204, 204, 429]
 
 
-def slow_body(bodies: Bodies, address: str, *, chunks: int, seconds: float) -> Any:
+def slow_body(
+    bodies: Bodies, address: str, *, chunks: int, seconds: float
+) -> Coroutine[None, None, int]:
     """A request whose body comes in chunks, each after so long; its status."""
     answered: list[int] = []
     left = chunks

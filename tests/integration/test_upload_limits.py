@@ -5,6 +5,7 @@ import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+
 import pytest
 from httpx2 import Response
 

@@ -24,3 +24,4 @@ def upgrade() -> None:
         "access", sa.Column("first_byte", sa.BigInteger(), nullable=False, server_default="0")
     )
     op.add_column("access", sa.Column("continues", PlainText(), nullable=True))
+    op.create_index("ix_access_continues", "access", ["continues"])
