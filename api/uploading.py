@@ -35,7 +35,14 @@ from evidence_store.errors import (
     UnavailableError,
 )
 from evidence_store.identifiers import CaseId, PersonCode
-from evidence_store.intake import Arrival, Content, Intake, Registered, source_key
+from evidence_store.intake import (
+    Arrival,
+    Content,
+    Intake,
+    IntakeStatus,
+    Registered,
+    source_key,
+)
 from evidence_store.kinds import EvidenceKind, kind_of
 from evidence_store.ports import CatalogReader
 from ingest.arriving import Arriving, Early, Looked
@@ -390,6 +397,8 @@ class Uploading:
             )
             intake = Intake(self.instance.catalog, self.instance.vault, desk.recorder, case_id)
             (registered,) = intake.register([arrival])
+            if registered.status is IntakeStatus.FAILED and registered.problem is not None:
+                raise registered.problem
         finally:
             content.sealing.writer.abort()  # of no effect on what was committed
         return self._outcome(registered)

@@ -259,3 +259,30 @@ def test_what_takes_long_to_be_taken_in_holds_up_nobody_else(
         let_go.set()
     client.doors.uploading.take_in_waiting()
     assert client.outcome(path)["state"] == "done"
+
+
+def test_a_digest_that_is_stated_wrongly_is_said_also_of_bytes_that_are_registered(
+    client: Client,
+) -> None:
+    first = client.outcome(client.create(5, content=b"12345").headers["location"])["outcome"]
+    wrong = client.create(5, content=b"12345", sha256="2" * 64).headers["location"]
+    found = client.outcome(wrong)
+    assert found["state"] == "failed"
+    assert found["outcome"]["error"]["code"] == "E200"
+    assert first["ern"] in found["outcome"]["error"]["message"]
+    right = client.create(5, content=b"12345", sha256=hashlib.sha256(b"12345").hexdigest())
+    again = client.outcome(right.headers["location"])["outcome"]
+    assert (again["ern"], again["status"], again["item_status"]) == (
+        first["ern"],
+        "resumed",
+        "registered",
+    )
+
+
+def test_what_is_in_quarantine_for_its_statement_is_found_again(client: Client) -> None:
+    made = [
+        client.outcome(client.create(5, content=b"12345", sha256="2" * 64).headers["location"])
+        for _ in range(2)
+    ]
+    assert [each["outcome"]["status"] for each in made] == ["quarantined", "resumed"]
+    assert {each["outcome"]["item_status"] for each in made} == {"quarantined"}
