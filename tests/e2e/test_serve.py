@@ -25,7 +25,7 @@ from tusclient import client as tus
 
 from evidence_store.cooperation.registry import OfficerRole
 from tests.doors import ORIGIN
-from tests.served import MEBIBYTE, TUS, Served, said
+from tests.served import MEBIBYTE, OFFSET, TUS, Line, Served, said, statuses
 
 
 @contextmanager
@@ -226,3 +226,21 @@ def _push(served: Served, folder: Path) -> "subprocess.Popen[str]":
 def _progress(served: Served) -> bool:
     folder = served.home / "uploads"
     return folder.exists() and any(each.stat().st_size > MEBIBYTE for each in folder.iterdir())
+
+
+def test_a_stop_ends_an_upload_that_brings_nothing_just_now_with_all_that_came(
+    served: Served,
+) -> None:
+    came = b"x" * (30 * MEBIBYTE + 777)
+    path = served.begun(40 * MEBIBYTE)
+    with Line(served) as line:
+        head = {**OFFSET, "Upload-Offset": 0, "Content-Length": 40 * MEBIBYTE}
+        line.say(served.head("PATCH", path, **{k.replace("-", "_"): v for k, v in head.items()}))
+        line.say(came)
+        time.sleep(3)  # it pauses; what came is received
+        started = time.monotonic()
+        assert served.stop() == 0
+        assert time.monotonic() - started < 20
+        assert statuses(line.hear()) == [503]
+    served.start()
+    assert served.offset(path) == len(came)
