@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -98,11 +99,12 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a request was answered; nothing yet, while it is being done."""
+    """What a request was answered; nothing yet, while it is being done, or if the answer was lost."""
 
     fingerprint: bytes
     status: int | None
     body: str | None
+    is_done: bool = False
 
 
 class DoorStore(TokenReader, Protocol):
@@ -179,17 +181,28 @@ class DoorStore(TokenReader, Protocol):
         ...
 
     def begin_answer(
-        self, officer: PersonCode, key: str, fingerprint: bytes, now: datetime
+        self, officer: PersonCode, key: str, fingerprint: bytes, now: datetime, over: datetime
     ) -> Answered | None:
-        """Claim a key; None if it is ours now, else what was answered under it."""
+        """Claim a key; None if it is ours now, else what was answered under it.
+
+        A claim for the same from before `over` under which nothing was done is nobody's any more.
+        """
+        ...
+
+    def acting(self, officer: PersonCode, key: str, now: datetime) -> AbstractContextManager[None]:
+        """Within it, each transaction of the catalog in this thread also says that the request was done.
+
+        `now` is when the key was claimed. A transaction raises ConflictError, and is none, if
+        another has claimed the key since.
+        """
         ...
 
     def keep_answer(self, officer: PersonCode, key: str, status: int, body: str) -> None:
         """Keep what a request was answered."""
         ...
 
-    def drop_answer(self, officer: PersonCode, key: str) -> None:
-        """Let go of a key whose request failed, so that it can be tried again."""
+    def drop_answer(self, officer: PersonCode, key: str, now: datetime) -> None:
+        """Let go of a key claimed at `now` whose request failed, unless something was done under it."""
         ...
 
     def add_delivery(self, delivery: Delivery) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from evidence_store.doors import Answered, Delivery, Token, Upload, UploadBounds
 from evidence_store.errors import ConflictError, RateError
 from evidence_store.identifiers import AuthorityId, PersonCode
 from evidence_store.page import Page
+from storage.catalog.acting import Claim, acting
 from storage.catalog.door_tables import (
     DeliveryRow,
     IdempotencyRow,
@@ -193,7 +194,7 @@ class SqlDoorStore:
             return queries.all(query.limit(limit), _upload)
 
     def begin_answer(
-        self, officer: PersonCode, key: str, fingerprint: bytes, now: datetime
+        self, officer: PersonCode, key: str, fingerprint: bytes, now: datetime, over: datetime
     ) -> Answered | None:
         """See `DoorStore.begin_answer`."""
         query = select(IDEMPOTENCY).where(
@@ -201,10 +202,21 @@ class SqlDoorStore:
         )
         with self._writing() as queries:
             found = queries.all(
-                query, lambda row: Answered(bytes(row.fingerprint), row.status, row.body)
+                query,
+                lambda row: (
+                    Answered(bytes(row.fingerprint), row.status, row.body, bool(row.is_done)),
+                    row.created_at,
+                ),
             )
-            if found:
-                return found[0]
+            for answered, claimed_at in found:
+                is_over = answered.status is None and not answered.is_done and claimed_at < over
+                if not is_over or answered.fingerprint != fingerprint:
+                    return answered
+                again = update(IDEMPOTENCY).where(
+                    IDEMPOTENCY.c.officer == person_key(officer), IDEMPOTENCY.c.key == key
+                )
+                queries.run(again.values(created_at=now))
+                return None
             row: Columns = {
                 "officer": person_key(officer),
                 "key": key,
@@ -214,6 +226,10 @@ class SqlDoorStore:
             queries.insert(IDEMPOTENCY, [row])
         return None
 
+    def acting(self, officer: PersonCode, key: str, now: datetime) -> AbstractContextManager[None]:
+        """See `DoorStore.acting`."""
+        return acting(Claim(person_key(officer), key, now))
+
     def keep_answer(self, officer: PersonCode, key: str, status: int, body: str) -> None:
         """See `DoorStore.keep_answer`."""
         query = update(IDEMPOTENCY).where(
@@ -222,12 +238,14 @@ class SqlDoorStore:
         with self._writing() as queries:
             queries.run(query.values(status=status, body=body))
 
-    def drop_answer(self, officer: PersonCode, key: str) -> None:
+    def drop_answer(self, officer: PersonCode, key: str, now: datetime) -> None:
         """See `DoorStore.drop_answer`."""
         query = delete(IDEMPOTENCY).where(
             IDEMPOTENCY.c.officer == person_key(officer),
             IDEMPOTENCY.c.key == key,
             IDEMPOTENCY.c.status.is_(None),
+            IDEMPOTENCY.c.is_done.is_(False),
+            IDEMPOTENCY.c.created_at == now,
         )
         with self._writing() as queries:
             queries.run(query)
