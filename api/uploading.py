@@ -133,9 +133,11 @@ class Uploading:
 
     @contextmanager
     def told(self, tell: Callable[[], None]) -> Iterator[None]:
-        """Within it, `tell` is called when this process is to end."""
+        """Within it, `tell` is called when this process is to end; at once, if it is already."""
         key = object()
         self._told[key] = tell
+        if self.stopping.is_set():
+            tell()
         try:
             yield
         finally:
