@@ -190,7 +190,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn."""
-        self._uploading.stopping.set()
+        self._uploading.stop()
         await super().shutdown(sockets)
 
 

@@ -82,6 +82,14 @@ class Settings(BaseSettings):
         default=False,
         description="In an exercise: let webhooks go to the own network, and to loopback by http.",
     )
+    uploads_max: int = Field(
+        1000, ge=1, le=100_000, description="Uploads that an officer may have under way."
+    )
+    uploads_bytes_max: int = Field(
+        4 * 2**40,
+        ge=2**20,
+        description="Bytes of an officer's uploads under way, as their lengths are stated.",
+    )
 
     http_connections_max: int = Field(
         1000, ge=10, le=100_000, description="Open connections of a server process."

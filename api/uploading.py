@@ -7,7 +7,8 @@ the upload over meanwhile.
 import json
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,16 +17,18 @@ from api import cooperation, field_arrivals, ledger
 from api.cli.asserted import Statement, kind_named, statement
 from api.cli.receipts import receipt_fields
 from api.early import EarlyOnes
+from api.finishing import Finishing
 from api.wiring import Instance
 from api.writing import SealedWriter, Segments
 from evidence_store.age import stream
 from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.desk import Desk
 from evidence_store.digest import Digest
-from evidence_store.doors import DoorStore, Upload, UploadState
+from evidence_store.doors import DoorStore, Upload, UploadBounds, UploadState
 from evidence_store.errors import (
     ConflictError,
     EvidenceError,
+    FixityError,
     MalformedError,
     NotFoundError,
     StoreUnavailableError,
@@ -47,6 +50,7 @@ from ingest.extraction.supervisor import Extractor
 
 LIFE = timedelta(days=7)
 LENGTH_MAX = 2**40
+DEFERRED_BYTES_MAX = 2**36  # of an upload while its length is not stated: it counts as so much
 METADATA_NAMES = frozenset(
     {
         "filename",
@@ -99,7 +103,11 @@ class Uploading:
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when this process is to end: bodies under way end where they are."""
     holder: str = field(default_factory=lambda: secrets.token_hex(8))
-    _finishing: threading.Lock = field(default_factory=threading.Lock)
+    finishing: Finishing[Upload] = field(default_factory=Finishing)
+    _groups: tuple[threading.Lock, ...] = field(
+        default_factory=lambda: tuple(threading.Lock() for _ in range(256))
+    )
+    _told: dict[object, Callable[[], None]] = field(default_factory=dict)
     early: EarlyOnes = field(default_factory=EarlyOnes)
     _seals: field_arrivals.ReadSeals = field(default_factory=field_arrivals.ReadSeals)
 
@@ -108,6 +116,33 @@ class Uploading:
         """Where uploads are recorded."""
         return self.instance.doors
 
+    @property
+    def bounds(self) -> UploadBounds:
+        """What one officer may have under way."""
+        settings = self.instance.settings
+        return UploadBounds(settings.uploads_max, settings.uploads_bytes_max, DEFERRED_BYTES_MAX)
+
+    def stop(self) -> None:
+        """Let every body under way end where it is, also one that brings nothing just now.
+
+        It is called where the bodies are received.
+        """
+        self.stopping.set()
+        for tell in list(self._told.values()):
+            tell()
+
+    @contextmanager
+    def told(self, tell: Callable[[], None]) -> Iterator[None]:
+        """Within it, `tell` is called when this process is to end; at once, if it is already."""
+        key = object()
+        self._told[key] = tell
+        if self.stopping.is_set():
+            tell()
+        try:
+            yield
+        finally:
+            del self._told[key]
+
     def create(
         self,
         desk: Desk,
@@ -115,35 +150,39 @@ class Uploading:
         metadata: Mapping[str, str],
         *,
         partial: bool = False,
-        parts_of: Sequence[str] = (),
+        parts: Sequence[Upload] = (),
     ) -> Upload:
         """Begin an upload. What is asserted is checked now, before a byte is sent.
 
+        One that is made of `parts` has all its bytes at once, and the parts are nobody else's any more.
+
         Raises:
             MalformedError: if something asserted is missing or wrong.
-            NotFoundError: if the officer knows no such case.
+            NotFoundError: if the officer knows no such case, or a part of another upload knows none.
             OutOfOrderError: if the officer may not upload.
+            RateError: if the officer has too much under way.
+            ConflictError: if a part was joined to another upload meanwhile.
         """
         if length is not None and not 0 <= length <= LENGTH_MAX:
             raise MalformedError(f"upload: expected a length of at most {LENGTH_MAX} bytes")
-        if not partial:
-            self._insist_takeable(desk, metadata)
+        self._insist_takeable(desk, metadata, partial=partial)
         now = self.instance.clock.now()
         file_key = self.instance.random(FILE_KEY_BYTES)
         upload = Upload(
             id=secrets.token_hex(16),
             officer=desk.officer,
             length=length,
-            offset=0,
+            offset=sum(each.offset for each in parts),
             epoch=1,
             state=UploadState.PARTIAL if partial else UploadState.OPEN,
-            metadata={**metadata, **({"concat": " ".join(parts_of)} if parts_of else {})},
+            metadata=dict(metadata),
             parts=(),
             header=self.instance.keyring.wrap(file_key),
             created_at=now,
             expires_at=now + LIFE,
+            concatenated=tuple(each.id for each in parts),
         )
-        self.doors.add_upload(upload)
+        self.doors.add_upload(upload, self.bounds)
         return upload
 
     def mine(self, upload_id: str, officer: PersonCode) -> Upload:
@@ -159,8 +198,8 @@ class Uploading:
         is_over = (
             found.expires_at <= self.instance.clock.now() and found.state is not UploadState.DONE
         )
-        if found.state is UploadState.ENDED or is_over:
-            raise GoneError("upload: it was ended, or its time is over")
+        if found.state in {UploadState.ENDED, UploadState.JOINED} or is_over:
+            raise GoneError("upload: it was ended or put together with others, or its time is over")
         return found
 
     def take_over(self, upload: Upload) -> Upload:
@@ -191,13 +230,12 @@ class Uploading:
             raise FencedError("upload: another request goes on with it")
         return upload
 
-    def whole(self, upload: Upload, length: int) -> Upload:
-        """An upload that is made of parts, with the bytes of all of them.
+    def finish_in_turn(self, upload: Upload) -> Future[Upload]:
+        """Take in an upload that is whole, when it is its officer's turn; nobody waits for it here.
 
-        Raises:
-            FencedError: if another request has taken over.
+        As `finish`. If this process ends before, a worker finds the upload and takes it in.
         """
-        return self.acknowledge(replace(upload, offset=length))
+        return self.finishing.submit(upload.officer, upload.id, lambda: self.finish(upload))
 
     def finish(self, upload: Upload) -> Upload:
         """Take in an upload that is whole, once; what became of it stands in its record.
@@ -208,8 +246,8 @@ class Uploading:
         self.doors.end_upload(
             upload.id, before=UploadState.OPEN, after=UploadState.WHOLE, outcome=None
         )
-        # One at a time, so memory is bounded; and nobody takes it in twice, in no process.
-        with self._finishing, self._alone(upload) as is_alone:
+        # Nobody takes it in twice, in no process: a lease is a process's, so its threads take turns.
+        with self._groups[int(upload.id[:2], 16)], self._alone(upload) as is_alone:
             found = self.doors.upload(upload.id)
             if not is_alone or found is None or found.state is not UploadState.WHOLE:
                 return found or upload
@@ -222,8 +260,7 @@ class Uploading:
                 state = UploadState.FAILED
             self.doors.end_upload(found.id, before=UploadState.WHOLE, after=state, outcome=outcome)
             if state is UploadState.DONE:
-                for each in (found.id, *found.metadata.get("concat", "").split()):
-                    self.segments.remove(each)
+                self._let_go(found)
         ended = self.doors.upload(upload.id)
         return ended or upload
 
@@ -252,8 +289,8 @@ class Uploading:
             UnavailableError: something does not answer still.
         """
         found = self.doors.uploads_in(UploadState.WHOLE)
-        for upload in found:
-            self.finish(upload)
+        for waited in [self.finish_in_turn(upload) for upload in found]:
+            waited.result()
         return len(found)
 
     def terminate(self, upload: Upload) -> None:
@@ -266,7 +303,7 @@ class Uploading:
             if self.doors.end_upload(
                 upload.id, before=state, after=UploadState.ENDED, outcome=None
             ):
-                self.segments.remove(upload.id)
+                self._let_go(upload)
                 self.early.drop(upload.id)
                 return
         raise ConflictError("upload: it is finished, and stays")
@@ -278,25 +315,48 @@ class Uploading:
             if self.doors.end_upload(
                 upload.id, before=upload.state, after=UploadState.ENDED, outcome="expired"
             ):
-                self.segments.remove(upload.id)
+                self._let_go(upload)
         return len(found)
+
+    def _let_go(self, upload: Upload) -> None:
+        for each in (upload.id, *upload.concatenated):
+            self.segments.remove(each)
 
     def close(self) -> None:
         """Let go of what is in memory only."""
+        self.finishing.close()
         self.early.close()
 
     def plaintext(self, upload: Upload) -> Iterator[bytes]:
-        """The bytes of an upload, in order, each segment authenticated.
+        """The bytes of an upload, in order, each segment authenticated; exactly as many as are recorded.
 
         Raises:
-            FixityError: if a segment was altered.
+            FixityError: if a segment was altered, or they are not as many.
             NotFoundError, StoreUnavailableError: if they cannot be read.
         """
-        for each in upload.metadata.get("concat", "").split():
-            part = self.doors.upload(each)
-            if part is None:
-                raise NotFoundError("upload: a part of it is gone")
-            yield from self.plaintext(part)
+        came = 0
+        for each in [self._joined(upload, part) for part in upload.concatenated] or [upload]:
+            for piece in self._own_bytes(each):
+                came += len(piece)
+                if came > upload.offset:
+                    break
+                yield piece
+        if came != upload.offset:
+            raise FixityError(what="upload: bytes", expected=str(upload.offset), found=str(came))
+
+    def _joined(self, upload: Upload, part: str) -> Upload:
+        """A part that was joined to this upload: the same officer's, with bytes of its own only."""
+        found = self.doors.upload(part)
+        if (
+            found is None
+            or found.officer != upload.officer
+            or found.state is not UploadState.JOINED
+            or found.concatenated
+        ):
+            raise NotFoundError("upload: a part of it is gone")
+        return found
+
+    def _own_bytes(self, upload: Upload) -> Iterator[bytes]:
         file_key = self.instance.keyring.unwrap(upload.header) if upload.parts else b""
         for epoch, length in upload.parts:
             # The record says how much counts; whoever was cut off could not say that it was all.
@@ -339,6 +399,8 @@ class Uploading:
             )
             intake = Intake(self.instance.catalog, self.instance.vault, desk.recorder, case_id)
             (registered,) = intake.register([arrival])
+            if registered.status is IntakeStatus.FAILED and registered.problem is not None:
+                raise registered.problem
         finally:
             content.sealing.writer.abort()  # of no effect on what was committed
         return self._outcome(desk, registered)
@@ -407,10 +469,11 @@ class Uploading:
             }
         )
 
-    def _insist_takeable(self, desk: Desk, metadata: Mapping[str, str]) -> None:
+    def _insist_takeable(self, desk: Desk, metadata: Mapping[str, str], *, partial: bool) -> None:
+        """Insist that the officer may upload this. A part may leave open of what case it will be."""
         if unknown := set(metadata) - METADATA_NAMES:
             raise MalformedError(f"upload: not known: {', '.join(sorted(unknown))[:200]}")
-        for name in ("filename", "case"):
+        for name in () if partial else ("filename", "case"):
             if not metadata.get(name):
                 raise MalformedError(f"upload: expected {name} in Upload-Metadata")
         _statement(desk, metadata)
@@ -418,10 +481,18 @@ class Uploading:
             Digest.sha256_hex(metadata["sha256"])
         with self.instance.catalog.read() as reader:
             desk.insist(reader, UPLOADERS)
-            case_id = CaseId.parse(metadata["case"])
-            if not desk.registry(reader).needs_to_know(desk.officer, case_id, desk.now):
-                raise NotFoundError(f"there is no case {case_id}")
-            field_arrivals.insist_sendable(reader, metadata)
+            _insist_knows_case(reader, desk, metadata.get("case"))
+            if not partial:
+                field_arrivals.insist_sendable(reader, metadata)
+
+
+def _insist_knows_case(reader: CatalogReader, desk: Desk, stated: str | None) -> None:
+    """Insist that the officer needs to know this case; or some case, if it is not stated which."""
+    named = None if stated is None else CaseId.parse(stated)
+    cases = reader.dossiers.cases_of(desk.officer, desk.now) if named is None else [named]
+    registry = desk.registry(reader)
+    if not any(registry.needs_to_know(desk.officer, each, desk.now) for each in cases):
+        raise NotFoundError(f"there is no case {named or 'that this could be of'}")
 
 
 def _statement(desk: Desk, said: Mapping[str, str]) -> Statement:

@@ -165,6 +165,8 @@ def access_row(found: Access) -> dict[str, Json]:
         "copy": found.copy_id,
         "served_bytes": found.served_bytes,
         "served_sha256": found.served_sha256,
+        "first_byte": found.first_byte,
+        "continues": None if found.continues is None else str(found.continues),
         "ended": found.ended,
         "ended_at": None if found.ended_at is None else found.ended_at.isoformat(),
     }

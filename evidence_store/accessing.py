@@ -63,10 +63,13 @@ from evidence_store.signed_items import insist_same_bytes
 from evidence_store.vault import Vault
 
 NO_ITEM = "no-such-item"
+COMPLETE = "complete"
 PIECE_BYTES = 2 * 1024 * 1024
 PIECES_AHEAD = 2
 LOOK_EVERY = timedelta(seconds=1)
 COPY_ID_BYTES = 16
+GOES_ON_WITHIN = timedelta(hours=24)  # of the first access of a use
+GOES_ON_BEFORE_BYTES = 16 * 1024 * 1024  # what was sent and may not have arrived
 UNLIMITED = 2**31
 GRANTS_TRIED_MAX = 20
 CENTRAL = frozenset({AuthorityRole.CENTRAL_MLA, AuthorityRole.CENTRAL_EXTRADITION})
@@ -95,6 +98,15 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a version's bytes. `goes_on` if it is asked for as the rest of these very bytes."""
+
+    start: int
+    length: int
+    goes_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """An access that was allowed and recorded. `copy_id` names it in what is handed out."""
 
@@ -105,6 +117,7 @@ class Opening:
     sealed: SealedObject | None
     copy_id: str
     asked: Asked = field(repr=False)
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +130,17 @@ class _Considered:
     version: Version | None
 
 
-def ask(desk: Desk, policy: Policy, question: Question) -> Opening:
+def ask(
+    desk: Desk,
+    policy: Policy,
+    question: Question,
+    wanted: Callable[[Version], Part | None] | None = None,
+) -> Opening:
     """Decide and record. When this returns, the access is on record and may be served.
+
+    `wanted` says which part of the version is to be served; None is the whole. What it raises is raised
+    where the access is allowed, and then nothing is recorded, as nothing was had. A part that goes
+    on with an access that was cut off is one use with it (`docs/format.md`, section 19).
 
     Raises:
         NotFoundError: if there is no such item, or the officer may not know that there is.
@@ -129,7 +151,15 @@ def ask(desk: Desk, policy: Policy, question: Question) -> Opening:
     with desk.catalog.act() as writer:
         desk.chains.rely_on(writer, desk.recorder.keys.public)
         considered = _consider(writer, desk, policy, question)
-        access, copy_id = _record(writer, desk, policy, question, considered)
+        part, impossible = _part(considered, wanted)
+        first = _continued(writer, desk, question, considered, part)
+        if first is not None:
+            again = replace(question, grant=considered.grant)
+            considered = _consider(writer, desk, policy, again, under_way=True)
+        if impossible is not None and isinstance(considered.decision, Allow):
+            raise impossible
+        served = (part, first)
+        access, copy_id = _record(writer, desk, policy, question, considered, served)
         known = considered.asked is not None and _knows_of(writer, desk, considered.asked)
         sealed = (
             writer.sealed(considered.version.object_name)
@@ -152,7 +182,55 @@ def ask(desk: Desk, policy: Policy, question: Question) -> Opening:
         sealed=sealed,
         copy_id=copy_id,
         asked=considered.asked,
+        part=part,
     )
+
+
+def _part(
+    found: _Considered, wanted: Callable[[Version], Part | None] | None
+) -> tuple[Part | None, EvidenceError | None]:
+    """Which part is wanted, or why it cannot be had."""
+    if wanted is None or found.version is None or found.asked is None:
+        return None, None
+    try:
+        return wanted(found.version), None
+    except EvidenceError as error:
+        return None, error
+
+
+def _continued(
+    reader: CatalogReader, desk: Desk, question: Question, found: _Considered, part: Part | None
+) -> DossierId | None:
+    """The first access of the use that a part goes on with, if there is one that it may go on with.
+
+    One use sends the version once: the next part begins where the last one ended, or as much before as
+    may have been under way when the line was cut; and no byte is sent a third time.
+    """
+    version, grant = found.version, found.grant
+    if part is None or not part.goes_on or part.start == 0 or version is None or grant is None:
+        return None
+    size = version.fingerprint.size_bytes
+    last = reader.dossiers.last_allowed(
+        desk.officer,
+        (question.ern, version.number),
+        grant,
+        action=question.action.value,
+        purpose=question.purpose,
+    )
+    if last is None or last.ended_at is None or last.served_bytes is None:
+        return None  # what still goes on may send all of it
+    use = reader.dossiers.use_of(last)
+    reached = last.first_byte + last.served_bytes
+    is_whole = last.ended == COMPLETE and reached >= size
+    sent = sum(each.served_bytes or 0 for each in use)
+    if (
+        is_whole
+        or desk.now - use[0].at > GOES_ON_WITHIN
+        or not reached - GOES_ON_BEFORE_BYTES <= part.start <= reached
+        or sent + part.length > 2 * size
+    ):
+        return None
+    return use[0].id
 
 
 def serve(
@@ -185,7 +263,7 @@ def serve(
 
 
 def serve_range(
-    desk: Desk, policy: Policy, opening: Opening, vault: Vault, start: int, length: int
+    desk: Desk, policy: Policy, opening: Opening, vault: Vault, part: Part
 ) -> Generator[bytes, None, None]:
     """A part of the bytes, exact, to go on with a download that was cut off.
 
@@ -196,7 +274,7 @@ def serve_range(
         end(desk, opening, "nothing served", 0, None)
         return
     with ExitStack() as threads:
-        bytes_of = _opened_ahead(threads, vault.open_range(opening.sealed, start, length))
+        bytes_of = _opened_ahead(threads, vault.open_range(opening.sealed, part.start, part.length))
         yield from _watched(desk, policy, opening, bytes_of, None)
 
 
@@ -226,7 +304,7 @@ def _watched(
             watch.insist_open()
             sent += len(piece)  # counted before it leaves: never fewer than left
             yield piece
-        ended = "complete"
+        ended = COMPLETE
     except DeniedError as error:
         ended = error.rule
         raise
@@ -234,7 +312,7 @@ def _watched(
         ended = error.code
         raise
     finally:
-        served = sha256() if sha256 is not None and ended == "complete" else None
+        served = sha256() if sha256 is not None and ended == COMPLETE else None
         end(desk, opening, ended, sent, served)
 
 
@@ -656,9 +734,15 @@ def _knows_of(reader: CatalogReader, desk: Desk, asked: Asked) -> bool:
 
 
 def _record(
-    writer: CatalogWriter, desk: Desk, policy: Policy, question: Question, found: _Considered
+    writer: CatalogWriter,
+    desk: Desk,
+    policy: Policy,
+    question: Question,
+    found: _Considered,
+    served: tuple[Part | None, DossierId | None] = (None, None),
 ) -> tuple[DossierId, str]:
     decision = found.decision
+    part, first = served
     closed = [] if isinstance(decision, Allow) else [*decision.closed]
     number = question.version or 0 if found.version is None else found.version.number
     data: dict[str, Json] = {
@@ -672,6 +756,10 @@ def _record(
         "version": number,
         "grant": None if found.grant is None else str(found.grant),
     }
+    if part is not None:
+        data |= {"first_byte": part.start, "length": part.length}
+    if first is not None:
+        data["continues"] = str(first)
     copy_id = desk.recorder.random(COPY_ID_BYTES).hex()
     private: dict[str, Json] = {"copy_id": copy_id}
     if found.asked is not None:
@@ -699,6 +787,8 @@ def _record(
             rule=decision.rule,
             policy=policy.digest,
             copy_id=copy_id,
+            first_byte=0 if part is None else part.start,
+            continues=first,
         )
     )
     return access, copy_id

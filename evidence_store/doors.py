@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -43,12 +44,16 @@ class UploadState(StrEnum):
     DONE = "done"
     FAILED = "failed"  # what arrived is kept until it expires
     PARTIAL = "partial"  # a part of another (tus concatenation)
+    JOINED = "joined"  # its bytes are another's now, and end with it
     ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload. `parts` are its segments: by whom (an epoch) and how many bytes were sealed."""
+    """An upload. `parts` are its segments: by whom (an epoch) and how many bytes were sealed.
+
+    `concatenated` are the uploads whose bytes it is, in order; none, if bytes are sent to it.
+    """
 
     id: str
     officer: PersonCode
@@ -62,6 +67,16 @@ class Upload:
     created_at: datetime
     expires_at: datetime
     outcome: str | None = None
+    concatenated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UploadBounds:
+    """What one officer may have under way. One whose length is not stated counts as `deferred_bytes`."""
+
+    uploads: int
+    size_bytes: int
+    deferred_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +99,12 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a request was answered; nothing yet, while it is being done."""
+    """What a request was answered; nothing yet, while it is being done, or if the answer was lost."""
 
     fingerprint: bytes
     status: int | None
     body: str | None
+    is_done: bool = False
 
 
 class DoorStore(TokenReader, Protocol):
@@ -109,8 +125,13 @@ class DoorStore(TokenReader, Protocol):
         """End a token of an officer's; whether there was one."""
         ...
 
-    def add_upload(self, upload: Upload) -> None:
-        """Enter an upload."""
+    def add_upload(self, upload: Upload, bounds: UploadBounds) -> None:
+        """Enter an upload; the uploads that it is made of are joined to it in the same step.
+
+        Raises:
+            RateError: if the officer has more under way then than the bounds allow.
+            ConflictError: if one that it is made of is not the officer's, partial and whole.
+        """
         ...
 
     def upload(self, upload_id: str) -> Upload | None:
@@ -133,8 +154,12 @@ class DoorStore(TokenReader, Protocol):
         """Acknowledge bytes that are durable; False if somebody else has taken over."""
         ...
 
-    def set_length(self, upload_id: str, epoch: int, length: int) -> bool:
-        """State the length that was deferred; False if somebody else has taken over."""
+    def set_length(self, upload_id: str, epoch: int, length: int, bounds: UploadBounds) -> bool:
+        """State the length that was deferred; False if somebody else has taken over.
+
+        Raises:
+            RateError: as `add_upload`.
+        """
         ...
 
     def end_upload(
@@ -142,7 +167,8 @@ class DoorStore(TokenReader, Protocol):
     ) -> bool:
         """Move an upload on; False if it was not in the state `before`.
 
-        When it is over, the header that opens its bytes is gone with the move.
+        When it is over, the header that opens its bytes is gone with the move; and so are those of
+        the uploads that were joined to it, which end with it.
         """
         ...
 
@@ -155,17 +181,28 @@ class DoorStore(TokenReader, Protocol):
         ...
 
     def begin_answer(
-        self, officer: PersonCode, key: str, fingerprint: bytes, now: datetime
+        self, officer: PersonCode, key: str, fingerprint: bytes, now: datetime, over: datetime
     ) -> Answered | None:
-        """Claim a key; None if it is ours now, else what was answered under it."""
+        """Claim a key; None if it is ours now, else what was answered under it.
+
+        A claim for the same from before `over` under which nothing was done is nobody's any more.
+        """
+        ...
+
+    def acting(self, officer: PersonCode, key: str, now: datetime) -> AbstractContextManager[None]:
+        """Within it, each transaction of the catalog in this thread also says that the request was done.
+
+        `now` is when the key was claimed. A transaction raises ConflictError, and is none, if
+        another has claimed the key since.
+        """
         ...
 
     def keep_answer(self, officer: PersonCode, key: str, status: int, body: str) -> None:
         """Keep what a request was answered."""
         ...
 
-    def drop_answer(self, officer: PersonCode, key: str) -> None:
-        """Let go of a key whose request failed, so that it can be tried again."""
+    def drop_answer(self, officer: PersonCode, key: str, now: datetime) -> None:
+        """Let go of a key claimed at `now` whose request failed, unless something was done under it."""
         ...
 
     def add_delivery(self, delivery: Delivery) -> None:

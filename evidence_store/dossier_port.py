@@ -75,6 +75,8 @@ class Access:
     served_sha256: str | None = None
     ended_at: datetime | None = None
     ended: str | None = None  # how: complete, or the rule that stopped it
+    first_byte: int = 0  # where it began to serve
+    continues: DossierId | None = None  # the access that it goes on with, and is one use with
 
 
 class DossierReader(Protocol):
@@ -234,7 +236,23 @@ class DossierReader(Protocol):
         ...
 
     def downloads(self, grant: DossierId, action: str) -> int:
-        """How often this was allowed under a grant."""
+        """How often this was used under a grant: what goes on with an access is no further use."""
+        ...
+
+    def last_allowed(
+        self,
+        officer: PersonCode,
+        version: tuple[Ern, int],
+        grant: DossierId,
+        *,
+        action: str,
+        purpose: str,
+    ) -> Access | None:
+        """The last access to a version that an officer was allowed under a grant, for a purpose."""
+        ...
+
+    def use_of(self, access: Access) -> Sequence[Access]:
+        """All accesses that are one use with this one, from the first on."""
         ...
 
     def policy_text(self, digest: str) -> str | None:

@@ -39,7 +39,16 @@ class IntakeStatus(StrEnum):
     DUPLICATE = "duplicate"  # the same bytes are stored already; it has an ERN of its own
     RESUMED = "resumed"  # this very source was registered before; nothing new was made
     QUARANTINED = "quarantined"  # the bytes are not those that the sender stated; they are kept
-    FAILED = "failed"
+    FAILED = "failed"  # also: it was registered before, and other bytes are stated of it now
+
+
+class ContestedError(EvidenceError):
+    """What is registered already stays as it is; what is stated of it now is of other bytes."""
+
+    code = "E200"
+
+    def __init__(self, ern: Ern, problem: EvidenceError) -> None:
+        super().__init__(f"{ern} has these bytes already, and stays as it is; {problem}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,14 @@ class Registered:
     ern: Ern
     status: IntakeStatus
     arrival: Arrival
+
+    @property
+    def problem(self) -> EvidenceError | None:
+        """What is wrong with it: it went into quarantine, or what is stated is refused."""
+        found = self.arrival.problem
+        if found is not None and self.status is IntakeStatus.FAILED:
+            return ContestedError(self.ern, found)
+        return found
 
 
 def source_key(case_id: CaseId, path: bytes, sha256: Digest) -> bytes:
@@ -214,11 +231,22 @@ class Intake:
         return [
             Registered(
                 ern=known[arrival.source_key],
-                status=made.get(id(arrival), IntakeStatus.RESUMED),
+                status=made.get(id(arrival)) or _again(writer, known[arrival.source_key], arrival),
                 arrival=arrival,
             )
             for arrival in arrivals
         ]
+
+
+def _again(reader: CatalogReader, ern: Ern, arrival: Arrival) -> IntakeStatus:
+    """What became of a source that was registered before.
+
+    A statement that differs is refused and said, not entered: it says something of the sender's list,
+    and nothing of an item whose bytes are as they were registered. One in quarantine is there for it.
+    """
+    if arrival.problem is None or reader.item(ern).status is ItemStatus.QUARANTINED:
+        return IntakeStatus.RESUMED
+    return IntakeStatus.FAILED
 
 
 def register_exhibit(

@@ -126,7 +126,7 @@ class Pipeline:
 
     def _result(self, read: ReadAhead, registered: Registered) -> Result:
         arrival = registered.arrival
-        error: EvidenceError | None = arrival.problem
+        error: EvidenceError | None = registered.problem
         if error is None and self.stated.is_unnamed(read.opened.source.path):
             error = DiscrepancyError(
                 "manifest: expected every file to be named in it, found no line for this one"

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import fixity
 from api.http import problems
+from api.http.bodies import BYTES_MAX, Bodies
 from api.http.caller import SessionOf
 from api.http.cases import case_routes
 from api.http.cooperation import cooperation_routes
@@ -25,18 +26,20 @@ from api.http.custody import custody_routes
 from api.http.events import event_routes
 from api.http.evidence import evidence_routes
 from api.http.finding import finding_routes
-from api.http.happenings import Places
+from api.http.happenings import OF_ALL_MAX, OF_CALLER_MAX
 from api.http.integrity import Conditional, ContentDigest
+from api.http.known import Known
 from api.http.log import log_routes
 from api.http.packages import package_routes
 from api.http.peers import DELIVERIES, peer_routes
+from api.http.places import Places
 from api.http.protection import protection_routes
 from api.http.records import Alive, Ready
 from api.http.registry import registry_routes
 from api.http.routes import Routes, Signpost
 from api.http.transfers import transfer_routes
 from api.http.turns import WORKING_ELSEWHERE_MAX, WORKING_MAX, Turns
-from api.http.uploads import OFFSET_TYPE, UPLOADS, upload_routes
+from api.http.uploads import UPLOADS, always_said, is_offset_type, upload_routes
 from api.http.versions import version_routes
 from api.http.watching import Counts, Watch
 from api.http.webhooks import describe, webhook_routes
@@ -46,7 +49,7 @@ from api.wiring import Instance
 from evidence_store.dossiers import Chains
 
 log = logging.getLogger("evidence.http")
-BODY_BYTES_MAX = 1024 * 1024
+BODY_BYTES_MAX = BYTES_MAX
 QUERY_BYTES_MAX = 8 * 1024
 PARAMETERS_MAX = 50
 HEADERS_MAX = 100
@@ -139,7 +142,8 @@ def create_app(
     app.state.signin = None if entry is None else entry.signin
     app.state.tokens_sign = instance.tokens_sign_for_officers
     app.state.chains = Chains()
-    app.state.streams = Places()
+    app.state.known = Known()
+    app.state.streams = Places("events", OF_CALLER_MAX, OF_ALL_MAX)
     app.state.is_stopping = lambda: False  # a server says when, so that no stream holds it up
     app.state.origin = None if entry is None else entry.origin
     problems.install(app)
@@ -171,9 +175,11 @@ def create_app(
     _described(app)
     app.add_middleware(Conditional)
     app.add_middleware(ContentDigest, is_streamed=_is_streamed, bytes_max=BODY_BYTES_MAX)
-    app.add_middleware(Limits)
     is_elsewhere = not instance.catalog.is_in_process
-    app.add_middleware(Turns, working_max=WORKING_ELSEWHERE_MAX if is_elsewhere else WORKING_MAX)
+    working_max = WORKING_ELSEWHERE_MAX if is_elsewhere else WORKING_MAX
+    app.add_middleware(Turns, known=app.state.known, working_max=working_max)
+    app.add_middleware(Bodies, is_streamed=_is_streamed)  # in whole, before it takes a turn
+    app.add_middleware(Limits)
     app.add_middleware(Around)  # the last that is added is the outermost
     app.add_middleware(Watch, counts=counts or Counts())
     return app
@@ -201,8 +207,8 @@ def _health() -> Routes:
     routes = Routes(tags=["health"], responses=problems.problems())
 
     @routes.get("/health")
-    def health() -> Alive:
-        """Whether the process answers."""
+    async def health() -> Alive:
+        """Whether the process answers. It waits for no thread: those may all be taken."""
         return Alive(status="alive")
 
     @routes.get("/ready")
@@ -240,10 +246,12 @@ class Around:
                     *(each for each in HEADERS if each[0] not in stated),
                     (b"x-request-id", request_id.encode()),
                 ]
+                said = MutableHeaders(scope=message)
+                for name, value in always_said(scope["path"], message["status"]).items():
+                    said.setdefault(name, value)
                 # Starlette lists one route's only.
                 if message["status"] == HTTPStatus.METHOD_NOT_ALLOWED:
-                    headers = MutableHeaders(scope=message)
-                    headers["Allow"] = ", ".join(_methods(Request(scope)))
+                    said["Allow"] = ", ".join(_methods(Request(scope)))
             await send(message)
 
         try:
@@ -302,7 +310,7 @@ class Limits:
                 scope, receive, send, 413, "E413", f"expected at most {BODY_BYTES_MAX} bytes"
             )
             return
-        await self._app(scope, _Counted(receive), send)
+        await self._app(scope, receive, send)
 
 
 def _is_streamed(scope: Scope) -> bool:
@@ -310,22 +318,7 @@ def _is_streamed(scope: Scope) -> bool:
     if scope["path"] == DELIVERIES:
         return bool(scope["method"] == "POST")
     kind = dict(scope["headers"]).get(b"content-type", b"")
-    return bool(scope["path"].startswith(UPLOADS)) and kind.decode("latin-1") == OFFSET_TYPE
-
-
-class _Counted:
-    """A body that is cut off where it becomes too large: what is cut is no JSON, and refused."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive, self._bytes = receive, 0
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.request":
-            self._bytes += len(message.get("body", b""))
-            if self._bytes > BODY_BYTES_MAX:
-                return {"type": "http.request", "body": b"\0", "more_body": False}
-        return message
+    return bool(scope["path"].startswith(UPLOADS)) and is_offset_type(kind.decode("latin-1"))
 
 
 async def _refuse(

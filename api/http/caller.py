@@ -202,6 +202,7 @@ def _within_reach(
     roles = entry.roles_at(instance.clock.now())
     if not roles:
         raise UnauthenticatedError("expected an officer who holds a role now")
+    request.app.state.known.let_in(request.headers, officer)
     return Caller(
         instance,
         officer,

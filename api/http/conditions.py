@@ -7,6 +7,8 @@ is refused. A change states which version it is of; `*` is any that there is.
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import Header
@@ -14,11 +16,18 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from api.http.caller import Caller
-from evidence_store.errors import ConflictError, EvidenceError, NotFoundError
+from api.http.problems import RETRY_SECONDS
+from evidence_store.errors import (
+    ConflictError,
+    EvidenceError,
+    NotFoundError,
+    UnavailableError,
+)
 from evidence_store.identifiers import Subject
 from evidence_store.ports import CatalogReader
 
 CREATED = 201
+CLAIM = timedelta(seconds=30)  # whoever has not done it by then does not hold its key any more
 ETAG_CHARACTERS = 32
 Record = dict[str, Any]
 KeyHeader = Annotated[
@@ -49,6 +58,12 @@ class PreconditionFailedError(EvidenceError):
     status = 412
 
 
+class BeingDoneError(ConflictError):
+    """The same request is being done now, or whoever did it went away a moment ago."""
+
+    headers = {"Retry-After": RETRY_SECONDS}  # noqa: RUF012 - read only
+
+
 class OtherRequestError(EvidenceError):
     """The key belongs to another request."""
 
@@ -68,25 +83,35 @@ def once(
 
     Raises:
         OtherRequestError: if the key was used for another request.
-        ConflictError: if the same request is being done just now.
+        BeingDoneError: if the same request is being done just now.
+        ConflictError: if it was done, and its answer was lost: it is there, and is not done twice.
     """
     if key is None:
         return _created(act(), CREATED, at)
     doors, officer = caller.instance.doors, caller.officer
     fingerprint = hashlib.sha256(f"{what}\n{body.model_dump_json()}".encode()).digest()
-    found = doors.begin_answer(officer, key, fingerprint, caller.instance.clock.now())
+    now = caller.instance.clock.now()
+    found = doors.begin_answer(officer, key, fingerprint, now, now - CLAIM)
     if found is not None:
         if found.fingerprint != fingerprint:
             raise OtherRequestError("Idempotency-Key: it was used for another request")
-        if found.status is None or found.body is None:
-            raise ConflictError("Idempotency-Key: the same request is being done; ask again")
-        return _created(json.loads(found.body), found.status, at)
+        if found.status is not None and found.body is not None:
+            return _created(json.loads(found.body), found.status, at)
+        if found.is_done:
+            raise ConflictError(
+                f"Idempotency-Key: this was done, and its answer was lost; look for it in {at.partition('/{')[0] or what}"
+                " before you ask for another under another key"
+            )
+        raise BeingDoneError("Idempotency-Key: the same request is being done; ask again")
     try:
-        record = act()
+        with doors.acting(officer, key, now):
+            record = act()
     except BaseException:
-        doors.drop_answer(officer, key)
+        with suppress(UnavailableError):  # then the claim runs out
+            doors.drop_answer(officer, key, now)
         raise
-    doors.keep_answer(officer, key, CREATED, json.dumps(record))
+    with suppress(UnavailableError):  # it is done: that is what is answered, now or never
+        doors.keep_answer(officer, key, CREATED, json.dumps(record))
     return _created(record, CREATED, at)
 
 

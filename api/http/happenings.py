@@ -8,11 +8,9 @@ the next request goes on. Nothing of it is a record: receipts are.
 import asyncio
 import hashlib
 import json
-import threading
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Header, Request
@@ -21,8 +19,8 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.http.caller import Caller, authenticated
+from api.http.places import Places
 from evidence_store.errors import EvidenceError, RateError, UnavailableError
-from evidence_store.identifiers import PersonCode
 
 POLL_SECONDS = 1.0
 CHECKED_SECONDS = 5.0  # the way in is looked at again
@@ -68,32 +66,6 @@ class Stands:
     def event(self) -> str:
         """As it goes over the line."""
         return f"event: state\nid: {self.id}\ndata: {self.text}\n\n"
-
-
-@dataclass(slots=True)
-class Places:
-    """How many streams there are, for each caller and at all."""
-
-    _taken: Counter[PersonCode] = field(default_factory=Counter)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def take(self, officer: PersonCode) -> None:
-        """Take a place.
-
-        Raises:
-            RateError: if there is none left.
-        """
-        with self._lock:
-            if self._taken[officer] >= OF_CALLER_MAX or self._taken.total() >= OF_ALL_MAX:
-                raise RateError(f"events: expected at most {OF_CALLER_MAX} streams at a time")
-            self._taken[officer] += 1
-
-    def give_back(self, officer: PersonCode) -> None:
-        """Let another have it."""
-        with self._lock:
-            self._taken[officer] -= 1
-            if not self._taken[officer]:
-                del self._taken[officer]
 
 
 def stream(request: Request, caller: Caller, last: str | None, look: Look) -> Response:

@@ -1,6 +1,5 @@
 """Packages over HTTP: an access like any other, so a POST; streamed as it is made."""
 
-import threading
 from collections.abc import Generator
 from typing import Annotated
 
@@ -11,17 +10,17 @@ from api import ledger
 from api.http.caller import Accessor, Caller
 from api.http.evidence import SANDBOX
 from api.http.knowing import item_known
+from api.http.places import Places
 from api.http.problems import problems
 from api.http.routes import Routes
 from api.http.streaming import Streamed
 from api.packaging import Asked, package
-from evidence_store.errors import RateError
 from evidence_store.exporting import Choice
 from evidence_store.identifiers import DossierId, DossierKind
 
-AT_ONCE_MAX = 4
+OF_CALLER_MAX, OF_ALL_MAX = 2, 4
 MEDIA_TYPE = "application/zip"
-_places = threading.BoundedSemaphore(AT_ONCE_MAX)
+_places = Places("package", OF_CALLER_MAX, OF_ALL_MAX)
 
 
 class PackageAsked(BaseModel):
@@ -73,8 +72,7 @@ def package_routes() -> Routes:
         Each version is decided on and recorded first; the export is an event on each item, and closes the
         history that is shown. If a permission ends meanwhile, so does the package.
         """
-        if not _places.acquire(blocking=False):
-            raise RateError(f"package: expected at most {AT_ONCE_MAX} at a time; ask again")
+        _places.take(caller.officer)
         pieces = _pieces(caller, asked)
         try:
             accesses = next(pieces).decode()
@@ -112,5 +110,5 @@ def _pieces(caller: Caller, asked: PackageAsked) -> Generator[bytes, None, None]
         yield " ".join(str(each.access) for each in openings).encode()
         yield from content
     finally:
-        _places.release()
+        _places.give_back(caller.officer)
         ledger.settle(caller.instance)

@@ -115,6 +115,7 @@ def of_error(request: Request, error: errors.EvidenceError) -> Response:
     headers = {}
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         headers["Retry-After"] = RETRY_SECONDS
+    headers |= getattr(error, "headers", {})
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="evidence"'
     return problem(request, status, error.code, str(error), error.details, headers)

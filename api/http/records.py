@@ -255,6 +255,8 @@ class AccessView(BaseModel):
     copy_: str = Field(alias="copy")
     served_bytes: int | None
     served_sha256: str | None
+    first_byte: int
+    continues: str | None = Field(description="The access that it goes on with, as one use.")
     ended: str | None
     ended_at: str | None
 

@@ -1,16 +1,18 @@
 """How many requests are dealt with at once: in all, and for one caller; and how many are worked on.
 
-A caller is who shows the same token or session, or without one the same address. It is a limit of
-courtesy between callers, known before anybody is looked up; it decides nothing about rights.
+A caller is an officer, if what is shown has let one in lately; everybody else is an address, whatever
+they show. It is a limit of courtesy, known before anybody is looked up; it decides nothing about rights.
 """
 
 import asyncio
-import hashlib
 from collections import Counter
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.bodies import address_of
+from api.http.known import Known
 from api.http.problems import RETRY_SECONDS, problem
 
 ALL_MAX = 256
@@ -30,6 +32,7 @@ class Turns:
         self,
         app: ASGIApp,
         *,
+        known: Known,
         all_max: int = ALL_MAX,
         caller_max: int = CALLER_MAX,
         working_max: int = WORKING_MAX,
@@ -37,7 +40,8 @@ class Turns:
         hold_seconds: float = HOLD_SECONDS,
     ) -> None:
         self._app, self._all_max, self._caller_max = app, all_max, caller_max
-        self._under_way: Counter[bytes] = Counter()
+        self._known = known
+        self._under_way: Counter[str] = Counter()
         self._working = asyncio.Semaphore(working_max)
         self._wait_seconds, self._hold_seconds = wait_seconds, hold_seconds
 
@@ -46,7 +50,7 @@ class Turns:
         if scope["type"] != "http" or scope["path"] in ALWAYS:
             await self._app(scope, receive, send)
             return
-        request, caller = Request(scope), _caller(scope)
+        request, caller = Request(scope), self._caller(scope)
         again = {"Retry-After": RETRY_SECONDS}
         if self._under_way.total() >= self._all_max:
             refused = problem(request, 503, "E900", "too many requests at once", None, again)
@@ -69,6 +73,10 @@ class Turns:
                 self._under_way[caller] -= 1
                 if not self._under_way[caller]:
                     del self._under_way[caller]
+
+    def _caller(self, scope: Scope) -> str:
+        officer = self._known.officer(Headers(scope=scope))
+        return address_of(scope) if officer is None else str(officer)
 
     async def _worked_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass it on; what only asks waits for its turn, first come first served, but not for long.
@@ -118,12 +126,3 @@ class _Place:
         if held is not None:
             held.cancel()
             self._working.release()
-
-
-def _caller(scope: Scope) -> bytes:
-    headers = dict(scope["headers"])
-    shown = headers.get(b"authorization") or headers.get(b"cookie")
-    if shown is None:
-        client = scope.get("client") or ("", 0)
-        shown = str(client[0]).encode()
-    return hashlib.sha256(shown).digest()

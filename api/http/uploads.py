@@ -11,9 +11,11 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import format_datetime
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
@@ -26,7 +28,7 @@ from api.http.integrity import stated_digests
 from api.http.problems import problems
 from api.http.records import UploadView
 from api.http.routes import Routes
-from api.uploading import LENGTH_MAX, Uploading, Writer
+from api.uploading import DEFERRED_BYTES_MAX, LENGTH_MAX, Uploading, Writer
 from api.writing import PIECE_BYTES
 from evidence_store.doors import Upload, UploadState
 from evidence_store.errors import EvidenceError, MalformedError, UnavailableError
@@ -38,6 +40,7 @@ ALGORITHMS: dict[str, Callable[[], Any]] = {
     "sha512": hashlib.sha512,
     "sha1": hashlib.sha1,
 }
+FINISH_SECONDS = 20.0  # one waits so long for what becomes of an upload; then it is asked for
 IDLE_SECONDS = 60.0  # a body whose bytes come slower holds a place for nobody
 OFFSET_TYPE = "application/offset+octet-stream"
 METADATA_BYTES_MAX = 16 * 1024
@@ -68,7 +71,7 @@ class Body:
     """A body that is to be appended: where, and what must hold of it."""
 
     offset: int
-    checksum: tuple[str, bytes] | None
+    checksums: tuple[tuple[str, bytes], ...]
     length: int | None  # as Content-Length says
 
 
@@ -113,8 +116,8 @@ def _protocol(routes: Routes) -> None:
             headers["Upload-Length"] = str(upload.length)
         if upload.state is UploadState.PARTIAL:
             headers["Upload-Concat"] = "partial"
-        elif "concat" in upload.metadata:
-            parts = " ".join(f"{UPLOADS}/{each}" for each in upload.metadata["concat"].split())
+        elif upload.concatenated:
+            parts = " ".join(f"{UPLOADS}/{each}" for each in upload.concatenated)
             headers["Upload-Concat"] = f"final;{parts}"
         return _answer(200, headers)
 
@@ -155,8 +158,10 @@ def _bytes(routes: Routes) -> None:
         uploading = _uploading(request)
         upload = await run_in_threadpool(_created, uploading, caller, request)
         headers = {"Location": f"{UPLOADS}/{upload.id}"}
-        if request.headers.get("content-type") == OFFSET_TYPE and "concat" not in upload.metadata:
+        if is_offset_type(request.headers.get("content-type", "")) and not upload.concatenated:
             upload = await _append(request, uploading, upload, _body(request, 0))
+        elif upload.state is UploadState.OPEN and upload.offset == upload.length:
+            upload = await _finished(uploading, upload)
         headers |= {"Upload-Offset": str(upload.offset), **_expires(upload)}
         return _answer(201, headers)
 
@@ -168,7 +173,7 @@ def _bytes(routes: Routes) -> None:
     ) -> Response:
         """Send the next bytes."""
         _insist_version(request)
-        if request.headers.get("content-type") != OFFSET_TYPE:
+        if not is_offset_type(request.headers.get("content-type", "")):
             raise TusError(415, f"upload: expected the type {OFFSET_TYPE}")
         uploading = _uploading(request)
         offset = _number(request, "upload-offset")
@@ -195,27 +200,25 @@ def _created(uploading: Uploading, caller: Caller, request: Request) -> Upload:
     if length is not None and length > LENGTH_MAX:
         raise TusError(413, f"upload: expected at most {LENGTH_MAX} bytes", "E413")
     sent = _number(request, "content-length")
-    has_body = request.headers.get("content-type") == OFFSET_TYPE
+    has_body = is_offset_type(request.headers.get("content-type", ""))
     if has_body and length is not None and sent is not None and sent > length:
         raise TusError(413, "upload: the body is longer than Upload-Length", "E413")
-    upload = uploading.create(caller.desk, length, metadata, partial=concat == "partial")
-    if length == 0 and not has_body and upload.state is UploadState.OPEN:
-        return _finished(uploading, upload)
-    return upload
+    return uploading.create(caller.desk, length, metadata, partial=concat == "partial")
 
 
 def _concatenated(
     uploading: Uploading, caller: Caller, metadata: dict[str, str], listed: str
 ) -> Upload:
     names = [each.rpartition("/")[2] for each in listed.split()]
-    if not 1 <= len(names) <= PARTS_MAX:
-        raise TusError(400, f"upload: expected 1 to {PARTS_MAX} parts")
+    if not 1 <= len(names) <= PARTS_MAX or len(set(names)) < len(names):
+        raise TusError(400, f"upload: expected 1 to {PARTS_MAX} parts, each once")
     parts = [uploading.mine(each, caller.officer) for each in names]
     if any(each.state is not UploadState.PARTIAL or each.length != each.offset for each in parts):
         raise TusError(400, "upload: expected parts that are whole")
     length = sum(each.offset for each in parts)
-    upload = uploading.create(caller.desk, length, metadata, parts_of=names)
-    return _finished(uploading, uploading.whole(upload, length))
+    if length > LENGTH_MAX:
+        raise TusError(413, f"upload: expected at most {LENGTH_MAX} bytes", "E413")
+    return uploading.create(caller.desk, length, metadata, parts=parts)
 
 
 def _ready(
@@ -223,7 +226,7 @@ def _ready(
 ) -> Upload:
     """The upload, taken over, insisting that these bytes are the next."""
     upload = uploading.mine(identifier, caller.officer)
-    if "concat" in upload.metadata:
+    if upload.concatenated:
         raise TusError(403, "upload: it is made of parts, and takes no bytes", "E403")
     upload = uploading.take_over(upload)
     if upload.offset != body.offset:
@@ -246,7 +249,7 @@ def _length_stated(uploading: Uploading, upload: Upload, stated: int) -> Upload:
     if upload.length is None:
         if stated > LENGTH_MAX or stated < upload.offset:
             raise TusError(413, f"upload: expected {upload.offset} to {LENGTH_MAX} bytes", "E413")
-        uploading.doors.set_length(upload.id, upload.epoch, stated)
+        uploading.doors.set_length(upload.id, upload.epoch, stated, uploading.bounds)
     return uploading.mine(upload.id, upload.officer)
 
 
@@ -256,120 +259,189 @@ async def _append(request: Request, uploading: Uploading, upload: Upload, body: 
     What must be checked as a whole (a checksum, a length that is not stated) is acknowledged at
     the end only; everything else as soon as it is durable.
     """
-    at_once = body.checksum is None and body.length is not None
-    state = None if body.checksum is None else ALGORITHMS[body.checksum[0]]()
+    at_once = not body.checksums and body.length is not None
     whole = body.offset == 0 and body.length is not None and body.length == upload.length
-    storing = _Storing(uploading, uploading.writer(upload, whole=whole), at_once=at_once)
-    waiting = bytearray()
-    loop, seen = asyncio.get_running_loop(), 0.0
+    storing = _Storing(uploading, uploading.writer(upload, whole=whole), body, at_once=at_once)
     try:
-        async with asyncio.timeout(IDLE_SECONDS) as patience:
-            async for chunk in request.stream():
-                if state is not None:
-                    state.update(chunk)
-                _insist_fits(storing.received, upload.length, len(waiting) + len(chunk))
-                rest = memoryview(chunk)
-                while len(waiting) + len(rest) > PIECE_BYTES:  # something is left for the end
-                    fits = PIECE_BYTES - len(waiting)
-                    waiting += rest[:fits]
-                    rest = rest[fits:]
-                    await storing.put(waiting)
-                    waiting = bytearray()
-                waiting += rest
-                await storing.insist_going_on(waiting)
-                if (now := loop.time()) - seen > 1:  # not for each of a million chunks
-                    patience.reschedule(now + IDLE_SECONDS)
-                    seen = now
+        await _received(request, uploading, storing)
     except (ClientDisconnect, TimeoutError):
+        await storing.insist_going_on()
         if at_once:
-            await storing.put(waiting, final=True)
+            await storing.put(storing.waiting, final=True)
         raise TusError(408, "upload: the line was cut; go on from the offset", "E408") from None
     finally:
         await storing.settled()
-    if body.checksum is not None and state is not None and state.digest() != body.checksum[1]:
-        raise TusError(460, "upload: the checksum is another; nothing of this body is kept", "E460")
-    return await run_in_threadpool(_completed, uploading, storing.writer, waiting)
+    storing.insist_digests()
+    stored = await run_in_threadpool(_completed, uploading, storing.writer, storing.waiting)
+    if stored.state is UploadState.OPEN and stored.offset == stored.length:
+        return await _finished(uploading, stored)
+    return stored
+
+
+async def _received(request: Request, uploading: Uploading, storing: "_Storing") -> None:
+    """Receive the body to its end.
+
+    Raises:
+        ClientDisconnect, TimeoutError: if it does not come to its end, or this process does.
+    """
+    loop, seen = asyncio.get_running_loop(), 0.0
+    async with _patient(uploading) as patience:
+        async for chunk in request.stream():
+            await storing.take(chunk)
+            await storing.insist_going_on()
+            if (now := loop.time()) - seen > 1:  # not for each of a million chunks
+                patience.reschedule(now + IDLE_SECONDS)
+                seen = now
+
+
+@asynccontextmanager
+async def _patient(uploading: Uploading) -> AsyncIterator[asyncio.Timeout]:
+    """Patience with a body: over when nothing came for too long, or when this process is to end."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(IDLE_SECONDS) as patience:
+        with uploading.told(lambda: patience.reschedule(loop.time())):
+            yield patience
 
 
 class _Storing:
     """Stores one piece while the next is received, in order."""
 
-    def __init__(self, uploading: Uploading, writer: Writer, *, at_once: bool) -> None:
+    def __init__(self, uploading: Uploading, writer: Writer, body: Body, *, at_once: bool) -> None:
         self._uploading, self.writer, self._at_once = uploading, writer, at_once
+        self._states = [(ALGORITHMS[name](), digest) for name, digest in body.checksums]
         self._pending: asyncio.Task[Upload] | None = None
-        self.received = writer.upload.offset
+        self._length = writer.upload.length
+        self._received = writer.upload.offset
+        self.waiting = bytearray()
+        """What came and was not put yet: less than a piece."""
+
+    async def take(self, chunk: bytes) -> None:
+        """Take what came; something is always left for the end.
+
+        Raises:
+            TusError: if it is more than the upload may have.
+        """
+        for state, _ in self._states:
+            state.update(chunk)
+        _insist_fits(self._received, self._length, len(self.waiting) + len(chunk))
+        rest = memoryview(chunk)
+        while len(self.waiting) + len(rest) > PIECE_BYTES:
+            fits = PIECE_BYTES - len(self.waiting)
+            self.waiting += rest[:fits]
+            rest = rest[fits:]
+            await self.put(self.waiting)
+            self.waiting = bytearray()
+        self.waiting += rest
+
+    def insist_digests(self) -> None:
+        """Insist that what came is of every digest that came with it.
+
+        Raises:
+            TusError: if it is not.
+        """
+        if any(state.digest() != digest for state, digest in self._states):
+            raise TusError(
+                460, "upload: a checksum is another; nothing of this body is kept", "E460"
+            )
 
     async def put(self, piece: bytearray, *, final: bool = False) -> None:
         """Store a piece behind those before, once they are stored. It is theirs from now on."""
         await self.settled()
-        self.received += len(piece)
+        self._received += len(piece)
         self._pending = asyncio.create_task(
             run_in_threadpool(self.writer.put, piece, final=final, acknowledge=self._at_once)
         )
 
-    async def insist_going_on(self, waiting: bytearray) -> None:
+    async def insist_going_on(self) -> None:
         """Insist that this process is not about to end; if it is, what came is stored first.
 
         Raises:
             EndingError: if it is.
         """
         if self._uploading.stopping.is_set():
-            await self.put(waiting, final=True)
+            await self.put(self.waiting, final=True)
             raise EndingError("upload: this server ends; go on from the offset")
 
     async def settled(self) -> None:
         """Wait until everything that was put is stored."""
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            await pending
+        pending = self._pending
+        if pending is None:
+            return
+        try:
+            # Whoever waits may be told to stop; what is being stored is stored, and in its order.
+            await asyncio.shield(pending)
+        finally:
+            if pending.done():
+                self._pending = None
 
 
 def _completed(uploading: Uploading, writer: Writer, last: bytearray) -> Upload:
-    """The upload with the last bytes of a body, acknowledged; taken in, if it is whole."""
-    stored = uploading.acknowledge(writer.put(last, final=True, acknowledge=False))
-    if stored.state is UploadState.OPEN and stored.offset == stored.length:
-        return _finished(uploading, stored)
-    return stored
+    """The upload with the last bytes of a body, acknowledged."""
+    return uploading.acknowledge(writer.put(last, final=True, acknowledge=False))
 
 
-def _finished(uploading: Uploading, upload: Upload) -> Upload:
+async def _finished(uploading: Uploading, upload: Upload) -> Upload:
+    """The upload taken in; or as it is, if that takes longer than one should wait for.
+
+    It is waited for on no thread: what takes long here holds up nobody else.
+    """
     try:
-        return uploading.finish(upload)
-    except UnavailableError:
-        return upload  # every byte is durable; the worker takes it in when it can
+        taken_in = asyncio.wrap_future(uploading.finish_in_turn(upload))
+        return await asyncio.wait_for(asyncio.shield(taken_in), FINISH_SECONDS)
+    except (UnavailableError, TimeoutError, RuntimeError):  # the last: this process ends
+        return upload  # every byte is durable; it is taken in when it can be
 
 
 def _insist_fits(received: int, length: int | None, more: int) -> None:
-    if received + more > (LENGTH_MAX if length is None else length):
+    if received + more > (DEFERRED_BYTES_MAX if length is None else length):
         raise TusError(413, "upload: more bytes than its length", "E413")
 
 
 def _body(request: Request, offset: int) -> Body:
-    header = request.headers.get("upload-checksum") or _content_digest(request)
-    checksum = None
-    if header is not None:
-        name, _, encoded = header.partition(" ")
-        if name not in ALGORITHMS:
-            raise TusError(400, f"upload: expected a checksum by {', '.join(ALGORITHMS)}")
-        try:
-            checksum = (name, base64.b64decode(encoded, validate=True))
-        except binascii.Error:
-            raise TusError(400, "upload: expected a checksum in base64") from None
-    return Body(offset, checksum, _number(request, "content-length"))
+    """What must hold of a body: every digest that came with it, whichever header it came in."""
+    return Body(
+        offset,
+        (*_upload_checksum(request), *_content_digests(request)),
+        _number(request, "content-length"),
+    )
 
 
-def _content_digest(request: Request) -> str | None:
-    """A Content-Digest (RFC 9530) as if it were the protocol's own checksum."""
-    header = request.headers.get("content-digest")
+def _upload_checksum(request: Request) -> list[tuple[str, bytes]]:
+    header = request.headers.get("upload-checksum")
     if header is None:
-        return None
+        return []
+    name, _, encoded = header.partition(" ")
+    if name not in ALGORITHMS:
+        raise TusError(400, f"upload: expected a checksum by {', '.join(ALGORITHMS)}")
+    try:
+        return [(name, base64.b64decode(encoded, validate=True))]
+    except binascii.Error:
+        raise TusError(400, "upload: expected a checksum in base64") from None
+
+
+def _content_digests(request: Request) -> list[tuple[str, bytes]]:
+    """The digests of a Content-Digest (RFC 9530), as if they were the protocol's own checksums."""
+    header = ",".join(request.headers.getlist("content-digest"))
+    if not header:
+        return []
     try:
         found = stated_digests(header)
     except ValueError as error:
         raise TusError(400, str(error)) from None
-    for name, digest in found.items():
-        return f"{name.replace('-', '')} {base64.b64encode(digest).decode()}"
-    return None
+    return [(name.replace("-", ""), digest) for name, digest in found.items()]
+
+
+def is_offset_type(content_type: str) -> bool:
+    """Whether a body is bytes of an upload. Media types have no case (RFC 9110, section 8.3.1)."""
+    return content_type.partition(";")[0].strip().lower() == OFFSET_TYPE
+
+
+def always_said(path: str, status: int) -> dict[str, str]:
+    """The headers of the protocol that every answer at a path carries, refusals too."""
+    if path != UPLOADS and not path.startswith(f"{UPLOADS}/"):
+        return {}
+    versions = {"Tus-Version": VERSION} if status == HTTPStatus.PRECONDITION_FAILED else {}
+    return {"Tus-Resumable": VERSION, **versions}
 
 
 def _metadata(header: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ may not know of is never compared with: to an outsider every digest is unknown.
 """
 
 import json
-import threading
 from typing import Annotated, Any
 
 from fastapi import Request
@@ -20,6 +19,7 @@ from api.http.evidence import ErnPath
 from api.http.integrity import etag_of_bytes
 from api.http.knowing import item_held, item_known, versions_known
 from api.http.paging import After, Limit, link_next
+from api.http.places import Places
 from api.http.problems import problems
 from api.http.records import Verification, VerificationList, VersionPage, VersionView
 from api.http.routes import Routes
@@ -41,7 +41,9 @@ from ingest.arriving import Arriving
 NUMBER_MAX = 10_000
 HEX = "^[0-9a-f]{64}$"
 Record = dict[str, Any]
-_taking = threading.Lock()  # one at a time: memory is bounded, and a retry finds what was made
+# Memory is bounded, nobody holds up a thread by waiting, and a retry finds what was made: an upload
+# is one officer's, who adds one version at a time.
+_places = Places("version", of_caller_max=1, of_all_max=2)
 
 
 class VersionAsked(BaseModel):
@@ -157,7 +159,7 @@ def _added(caller: Caller, uploading: Uploading, ern: Ern, body: VersionAsked) -
         method=stated(body.method, "method"),
         language=None if body.language is None else stated(body.language, "language"),
     )
-    with _taking:
+    with _places.taken(caller.officer):
         upload = uploading.mine(body.upload, caller.officer)
         if upload.state is UploadState.DONE and upload.outcome is not None:
             return _outcome(upload, ern)

@@ -18,6 +18,7 @@ from evidence_store.item import SealedObject
 from evidence_store.journal import JournalView
 from evidence_store.ports import CatalogReader, CatalogWriter
 from storage import migrations
+from storage.catalog.acting import say_done
 from storage.catalog.doors import SqlTokenReader
 from storage.catalog.engine import (
     engine_for,
@@ -97,6 +98,7 @@ class SqlCatalog:
             yield writer
             if writer.refusal is not None:
                 raise writer.refusal
+            say_done(connection)
 
     @contextmanager
     def journal(self) -> Iterator[JournalView]:

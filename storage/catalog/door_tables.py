@@ -6,7 +6,7 @@ again. Secrets are kept as digests, or sealed to the instance's key.
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
 from storage.catalog.tables import PlainText, UtcDateTime
@@ -145,7 +145,10 @@ class TokenRow(SQLModel, table=True):
 
 
 class IdempotencyRow(SQLModel, table=True):
-    """What a request that creates was answered, by its key, so that it is done once."""
+    """What a request that creates was answered, by its key, so that it is done once.
+
+    `is_done` is entered in the transaction that does it: the answer may be lost, this may not.
+    """
 
     __tablename__ = "idempotency"
     __table_args__ = (Index("ix_idempotency_created_at", "created_at"),)
@@ -156,6 +159,7 @@ class IdempotencyRow(SQLModel, table=True):
     status: int | None = None
     body: str | None = Field(default=None, sa_type=PlainText)
     created_at: datetime = Field(sa_type=UtcDateTime)
+    is_done: bool = Field(sa_column_kwargs={"server_default": false()})
 
 
 class UploadRow(SQLModel, table=True):
@@ -163,10 +167,14 @@ class UploadRow(SQLModel, table=True):
 
     The content's sealed bytes are segments in files of their own, one for each epoch; `header`
     opens them, `parts` says of each segment in which file it is and how many bytes were sealed.
+    `concatenated` names the uploads that it is made of, with spaces between; no client can write it.
     """
 
     __tablename__ = "upload"
-    __table_args__ = (Index("ix_upload_expiry", "state", "expires_at"),)
+    __table_args__ = (
+        Index("ix_upload_expiry", "state", "expires_at"),
+        Index("ix_upload_officer", "officer", "state"),
+    )
 
     id: str = Field(sa_type=PlainText, primary_key=True)
     officer: str = Field(sa_type=PlainText)
@@ -180,6 +188,7 @@ class UploadRow(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
     outcome: str | None = Field(default=None, sa_type=PlainText)
+    concatenated: str = Field(sa_type=PlainText, sa_column_kwargs={"server_default": ""})
 
 
 class LeaseRow(SQLModel, table=True):

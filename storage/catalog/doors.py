@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, delete, select, update
+from sqlalchemy import Engine, bindparam, delete, func, select, update
 
 from evidence_store.background import Notice
-from evidence_store.doors import Answered, Delivery, Token, Upload, UploadState
+from evidence_store.doors import Answered, Delivery, Token, Upload, UploadBounds, UploadState
+from evidence_store.errors import ConflictError, RateError
 from evidence_store.identifiers import AuthorityId, PersonCode
 from evidence_store.page import Page
+from storage.catalog.acting import Claim, acting
 from storage.catalog.door_tables import (
     DeliveryRow,
     IdempotencyRow,
@@ -37,6 +39,7 @@ _TOLD = {UploadState.DONE: "upload.finished", UploadState.FAILED: "upload.failed
 NONCE = table_of(NonceRow)
 DELIVERY = table_of(DeliveryRow)
 _UNFINISHED = (UploadState.OPEN, UploadState.FAILED, UploadState.PARTIAL)
+_UNDER_WAY = [each.value for each in (*_UNFINISHED, UploadState.WHOLE)]
 
 
 class SqlTokenReader:
@@ -88,7 +91,7 @@ class SqlDoorStore:
         with self._writing() as queries:
             return queries.run(query.values(ended_at=at)) == 1
 
-    def add_upload(self, upload: Upload) -> None:
+    def add_upload(self, upload: Upload, bounds: UploadBounds) -> None:
         """See `DoorStore.add_upload`."""
         row: Columns = {
             "id": upload.id,
@@ -103,9 +106,13 @@ class SqlDoorStore:
             "created_at": upload.created_at,
             "expires_at": upload.expires_at,
             "outcome": upload.outcome,
+            "concatenated": " ".join(upload.concatenated),
         }
         with self._writing() as queries:
+            for part in upload.concatenated:
+                _join(queries, upload.officer, part)
             queries.insert(UPLOAD, [row])
+            _insist_within(queries, upload.officer, bounds)
 
     def upload(self, upload_id: str) -> Upload | None:
         """See `DoorStore.upload`."""
@@ -136,11 +143,15 @@ class SqlDoorStore:
         with self._writing() as queries:
             return queries.run(query.values(changes)) == 1
 
-    def set_length(self, upload_id: str, epoch: int, length: int) -> bool:
+    def set_length(self, upload_id: str, epoch: int, length: int, bounds: UploadBounds) -> bool:
         """See `DoorStore.set_length`."""
         query = update(UPLOAD).where(UPLOAD.c.id == upload_id, UPLOAD.c.epoch == epoch)
         with self._writing() as queries:
-            return queries.run(query.values(length=length)) == 1
+            if queries.run(query.values(length=length)) != 1:
+                return False
+            found = queries.all(select(UPLOAD).where(UPLOAD.c.id == upload_id), _upload)
+            _insist_within(queries, found[0].officer, bounds)
+        return True
 
     def end_upload(
         self, upload_id: str, *, before: UploadState, after: UploadState, outcome: str | None
@@ -158,6 +169,8 @@ class SqlDoorStore:
             )
         with self._writing() as queries:
             ended = queries.run(query.values(changes)) == 1
+            if ended and after in _OVER:
+                _end_joined(queries, upload_id)
             if ended and after in _TOLD:
                 found = queries.all(select(UPLOAD).where(UPLOAD.c.id == upload_id), _upload)
                 add_notice(
@@ -181,7 +194,7 @@ class SqlDoorStore:
             return queries.all(query.limit(limit), _upload)
 
     def begin_answer(
-        self, officer: PersonCode, key: str, fingerprint: bytes, now: datetime
+        self, officer: PersonCode, key: str, fingerprint: bytes, now: datetime, over: datetime
     ) -> Answered | None:
         """See `DoorStore.begin_answer`."""
         query = select(IDEMPOTENCY).where(
@@ -189,10 +202,21 @@ class SqlDoorStore:
         )
         with self._writing() as queries:
             found = queries.all(
-                query, lambda row: Answered(bytes(row.fingerprint), row.status, row.body)
+                query,
+                lambda row: (
+                    Answered(bytes(row.fingerprint), row.status, row.body, bool(row.is_done)),
+                    row.created_at,
+                ),
             )
-            if found:
-                return found[0]
+            for answered, claimed_at in found:
+                is_over = answered.status is None and not answered.is_done and claimed_at < over
+                if not is_over or answered.fingerprint != fingerprint:
+                    return answered
+                again = update(IDEMPOTENCY).where(
+                    IDEMPOTENCY.c.officer == person_key(officer), IDEMPOTENCY.c.key == key
+                )
+                queries.run(again.values(created_at=now))
+                return None
             row: Columns = {
                 "officer": person_key(officer),
                 "key": key,
@@ -202,6 +226,10 @@ class SqlDoorStore:
             queries.insert(IDEMPOTENCY, [row])
         return None
 
+    def acting(self, officer: PersonCode, key: str, now: datetime) -> AbstractContextManager[None]:
+        """See `DoorStore.acting`."""
+        return acting(Claim(person_key(officer), key, now))
+
     def keep_answer(self, officer: PersonCode, key: str, status: int, body: str) -> None:
         """See `DoorStore.keep_answer`."""
         query = update(IDEMPOTENCY).where(
@@ -210,12 +238,14 @@ class SqlDoorStore:
         with self._writing() as queries:
             queries.run(query.values(status=status, body=body))
 
-    def drop_answer(self, officer: PersonCode, key: str) -> None:
+    def drop_answer(self, officer: PersonCode, key: str, now: datetime) -> None:
         """See `DoorStore.drop_answer`."""
         query = delete(IDEMPOTENCY).where(
             IDEMPOTENCY.c.officer == person_key(officer),
             IDEMPOTENCY.c.key == key,
             IDEMPOTENCY.c.status.is_(None),
+            IDEMPOTENCY.c.is_done.is_(False),
+            IDEMPOTENCY.c.created_at == now,
         )
         with self._writing() as queries:
             queries.run(query)
@@ -298,6 +328,46 @@ class SqlDoorStore:
             yield Queries(connection)
 
 
+def _join(queries: Queries, officer: PersonCode, part: str) -> None:
+    """Let a part's bytes be another upload's: nobody writes to it any more, nor joins it again."""
+    query = update(UPLOAD).where(
+        UPLOAD.c.id == part,
+        UPLOAD.c.officer == person_key(officer),
+        UPLOAD.c.state == UploadState.PARTIAL.value,
+        UPLOAD.c.concatenated == "",
+        UPLOAD.c.length == UPLOAD.c.offset,
+    )
+    changes = {"state": UploadState.JOINED.value, "epoch": UPLOAD.c.epoch + 1}
+    if queries.run(query.values(changes)) != 1:
+        raise ConflictError("upload: expected parts of your own that are partial and whole")
+
+
+def _end_joined(queries: Queries, upload_id: str) -> None:
+    query = select(UPLOAD.c.concatenated).where(UPLOAD.c.id == upload_id)
+    for part in queries.all(query, lambda row: str(row.concatenated))[0].split():
+        ended = update(UPLOAD).where(
+            UPLOAD.c.id == part, UPLOAD.c.state == UploadState.JOINED.value
+        )
+        queries.run(ended.values(state=UploadState.ENDED.value, header=b""))
+
+
+def _insist_within(queries: Queries, officer: PersonCode, bounds: UploadBounds) -> None:
+    length = func.coalesce(UPLOAD.c.length, bounds.deferred_bytes)
+    query: Any = select(
+        func.count().label("uploads"), func.coalesce(func.sum(length), 0).label("size_bytes")
+    ).where(UPLOAD.c.officer == person_key(officer), UPLOAD.c.state.in_(_UNDER_WAY))
+    ((uploads, size_bytes),) = queries.all(query, lambda row: (row.uploads, int(row.size_bytes)))
+    if uploads > bounds.uploads:
+        raise RateError(
+            f"upload: expected at most {bounds.uploads} under way; finish or end some of yours"
+        )
+    if size_bytes > bounds.size_bytes:
+        raise RateError(
+            f"upload: expected at most {bounds.size_bytes} bytes under way, found {size_bytes};"
+            " finish or end some of yours"
+        )
+
+
 def _token(row: Found) -> Token:
     return Token(
         id=row.id,
@@ -338,6 +408,7 @@ def _upload(row: Found) -> Upload:
         created_at=row.created_at,
         expires_at=row.expires_at,
         outcome=row.outcome,
+        concatenated=tuple(row.concatenated.split()),
     )
 
 

@@ -358,8 +358,39 @@ class SqlDossierReader:
             ACCESS.c.grant_key == dossier_key(grant),
             ACCESS.c.action == action,
             ACCESS.c.decision == "allow",
+            ACCESS.c.continues.is_(None),
         )
         return self._queries.all(query, lambda row: int(row[0]))[0]
+
+    def last_allowed(
+        self,
+        officer: PersonCode,
+        version: tuple[Ern, int],
+        grant: DossierId,
+        *,
+        action: str,
+        purpose: str,
+    ) -> Access | None:
+        """See `DossierReader.last_allowed`."""
+        query = select(ACCESS).where(
+            ACCESS.c.grant_key == dossier_key(grant),
+            ACCESS.c.officer == person_key(officer),
+            ACCESS.c.ern_key == ern_key(version[0]),
+            ACCESS.c.version == version[1],
+            ACCESS.c.action == action,
+            ACCESS.c.purpose == purpose,
+            ACCESS.c.decision == "allow",
+        )
+        last = query.order_by(ACCESS.c.subject_key.desc()).limit(1)
+        return next(iter(self._queries.all(last, _access)), None)
+
+    def use_of(self, access: Access) -> Sequence[Access]:
+        """See `DossierReader.use_of`."""
+        first = dossier_key(access.continues or access.id)
+        query = select(ACCESS).where(
+            (ACCESS.c.subject_key == first) | (ACCESS.c.continues == first)
+        )
+        return self._queries.all(query.order_by(ACCESS.c.subject_key), _access)
 
     def policy_text(self, digest: str) -> str | None:
         """See `DossierReader.policy_text`."""
@@ -435,6 +466,8 @@ def _access(row: Found) -> Access:
         served_sha256=row.served_sha256,
         ended_at=row.ended_at,
         ended=row.ended,
+        first_byte=row.first_byte,
+        continues=None if row.continues is None else dossier_of(row.continues),
     )
 
 

@@ -83,6 +83,7 @@ class AccessRow(SQLModel, table=True):
         Index("ix_access_grant_action", "grant_key", "action", "decision"),
         Index("ix_access_officer", "officer", "subject_key"),
         Index("ix_access_sha256", "served_sha256"),
+        Index("ix_access_continues", "continues"),
     )
 
     subject_key: str = Field(sa_type=PlainText, primary_key=True, foreign_key="dossier.subject_key")
@@ -102,6 +103,8 @@ class AccessRow(SQLModel, table=True):
     served_sha256: str | None = Field(default=None, sa_type=PlainText)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     ended: str | None = Field(default=None, sa_type=PlainText)
+    first_byte: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    continues: str | None = Field(default=None, sa_type=PlainText)
 
 
 class PolicyTextRow(SQLModel, table=True):

@@ -129,6 +129,8 @@ class SqlDossierWriter(SqlDossierReader):
             "rule": access.rule,
             "policy": access.policy,
             "copy_id": access.copy_id,
+            "first_byte": access.first_byte,
+            "continues": None if access.continues is None else dossier_key(access.continues),
         }
         self._queries.insert(ACCESS, [row])
 

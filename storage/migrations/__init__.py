@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from evidence_store.errors import SettingsError
 
-HEAD = "0008"  # so that opening a catalog need not load the migration tool
+HEAD = "0009"  # so that opening a catalog need not load the migration tool
 
 
 def upgrade(connection: Connection) -> None:

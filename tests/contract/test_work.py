@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from evidence_store.background import Deadline, Notice, Outgoing, Webhook
-from evidence_store.doors import Token, Upload, UploadState
-from evidence_store.errors import ConflictError
+from evidence_store.doors import Token, Upload, UploadBounds, UploadState
+from evidence_store.errors import ConflictError, RateError
 from evidence_store.identifiers import AuthorityId, PersonCode, Role
 from storage.catalog import SqlCatalog
 from storage.catalog.doors import SqlDoorStore
@@ -18,6 +18,7 @@ from tests.catalogs import NOW
 from tests.ledgers import Ledger
 
 OFFICER = PersonCode(Role.OFFICER, 3)
+ANY = UploadBounds(1000, 2**40, 2**20)
 OWN, OTHER = AuthorityId("prosecutor"), AuthorityId("laboratory")
 HOOK = Webhook("a" * 16, OWN, OFFICER, "https://x.example/", frozenset({"b", "a"}), b"s", b"h", NOW)
 
@@ -49,13 +50,21 @@ def test_what_is_over_is_let_go_of_and_all_else_stays(
         doors.add_token(
             Token(name.hex(), name, OFFICER, "t", frozenset({"read"}), end - timedelta(1), end)
         )
-    assert doors.begin_answer(OFFICER, "old", b"f", NOW - timedelta(days=3)) is None
-    assert doors.begin_answer(OFFICER, "new", b"f", NOW - timedelta(days=1)) is None
+    assert (
+        doors.begin_answer(OFFICER, "old", b"f", NOW - timedelta(days=3), NOW - timedelta(days=9))
+        is None
+    )
+    assert (
+        doors.begin_answer(OFFICER, "new", b"f", NOW - timedelta(days=1), NOW - timedelta(days=9))
+        is None
+    )
     work.clean(NOW)
     work.clean(NOW)
     assert {each.id for each in doors.tokens(OFFICER)} == {b"-1".hex(), b"1".hex()}
-    assert doors.begin_answer(OFFICER, "new", b"f", NOW) is not None  # still claimed
-    assert doors.begin_answer(OFFICER, "old", b"f", NOW) is None
+    assert (
+        doors.begin_answer(OFFICER, "new", b"f", NOW, NOW - timedelta(days=9)) is not None
+    )  # still claimed
+    assert doors.begin_answer(OFFICER, "old", b"f", NOW, NOW - timedelta(days=9)) is None
 
 
 def test_leases_say_who_works_and_when_it_was_last_done(
@@ -80,8 +89,8 @@ def test_uploads_under_way_are_counted_up_to_so_many(
     work: SqlWorkStore, doors: SqlDoorStore
 ) -> None:
     for number in range(3):
-        doors.add_upload(upload(f"{number:032x}"))
-    doors.add_upload(upload("f" * 32, UploadState.DONE))
+        doors.add_upload(upload(f"{number:032x}"), ANY)
+    doors.add_upload(upload("f" * 32, UploadState.DONE), ANY)
     assert work.open_uploads(most=10) == 3
     assert work.open_uploads(most=2) == 2
 
@@ -104,7 +113,7 @@ def test_the_end_of_an_upload_is_a_notice_in_the_same_transaction(
     work: SqlWorkStore, doors: SqlDoorStore
 ) -> None:
     name = "0" * 32
-    doors.add_upload(upload(name, UploadState.WHOLE))
+    doors.add_upload(upload(name, UploadState.WHOLE), ANY)
     for _ in range(2):  # the second finds it done
         doors.end_upload(name, before=UploadState.WHOLE, after=UploadState.DONE, outcome="{}")
     (told,) = work.notices(0, limit=10)
@@ -157,3 +166,67 @@ def test_a_subscription_is_kept_bounded_disabled_and_ended(work: SqlWorkStore) -
     assert not work.end_webhook(OTHER, HOOK.id)
     assert work.end_webhook(OWN, HOOK.id)
     assert work.webhook(HOOK.id) is None
+
+
+def test_a_claim_that_ran_out_is_anothers_and_what_was_done_under_it_is_known(
+    catalog: SqlCatalog, doors: SqlDoorStore
+) -> None:
+    later, over = NOW + timedelta(minutes=1), NOW + timedelta(seconds=30)
+    assert doors.begin_answer(OFFICER, "k", b"f", NOW, NOW) is None
+    assert doors.begin_answer(OFFICER, "k", b"f", NOW, NOW) is not None  # held
+    assert doors.begin_answer(OFFICER, "k", b"other", later, over) is not None  # another request
+    assert doors.begin_answer(OFFICER, "k", b"f", later, over) is None
+    with (
+        pytest.raises(ConflictError),
+        doors.acting(OFFICER, "k", NOW),
+        catalog.write() as writer,
+    ):
+        writer.next_person(Role.OFFICER)  # whose claim ran out does nothing any more
+    doors.drop_answer(OFFICER, "k", NOW)
+    with doors.acting(OFFICER, "k", later), catalog.write() as writer:
+        assert writer.next_person(Role.OFFICER).serial == 1
+    doors.drop_answer(OFFICER, "k", later)  # something was done: it is not forgotten
+    much_later = NOW + timedelta(days=1)
+    found = doors.begin_answer(OFFICER, "k", b"f", much_later, much_later)
+    assert found is not None
+    assert (found.status, found.is_done) == (None, True)
+
+
+def test_what_an_upload_is_made_of_is_joined_with_it_or_not_at_all(doors: SqlDoorStore) -> None:
+    bounds = UploadBounds(3, 100, 50)
+    whole = replace(upload("a" * 32, UploadState.PARTIAL), offset=1)
+    doors.add_upload(whole, bounds)
+    doors.add_upload(replace(whole, id="b" * 32, offset=0), bounds)  # not whole
+    made = replace(upload("c" * 32), concatenated=("a" * 32, "b" * 32))
+    with pytest.raises(ConflictError):
+        doors.add_upload(made, bounds)
+    found = doors.upload("a" * 32)
+    assert found is not None
+    assert found.state is UploadState.PARTIAL
+    assert doors.upload("c" * 32) is None
+    theirs = replace(made, concatenated=("a" * 32,), officer=PersonCode(Role.OFFICER, 4))
+    with pytest.raises(ConflictError):
+        doors.add_upload(theirs, bounds)
+    doors.add_upload(replace(made, concatenated=("a" * 32,)), bounds)
+    found = doors.upload("a" * 32)
+    assert found is not None
+    assert found.state is UploadState.JOINED
+    assert doors.end_upload(
+        "c" * 32, before=UploadState.OPEN, after=UploadState.ENDED, outcome=None
+    )
+    found = doors.upload("a" * 32)
+    assert found is not None
+    assert (found.state, found.header) == (UploadState.ENDED, b"")
+
+
+def test_uploads_under_way_are_bounded_by_number_and_bytes(doors: SqlDoorStore) -> None:
+    bounds = UploadBounds(2, 100, 50)
+    doors.add_upload(replace(upload("a" * 32), length=None), bounds)  # may bring 50
+    with pytest.raises(RateError):
+        doors.add_upload(replace(upload("b" * 32), length=51), bounds)
+    doors.add_upload(replace(upload("b" * 32), length=50), bounds)
+    with pytest.raises(RateError):
+        doors.add_upload(replace(upload("c" * 32), length=0), bounds)
+    with pytest.raises(RateError):
+        doors.set_length("a" * 32, 1, 51, bounds)
+    assert doors.set_length("a" * 32, 1, 50, bounds)

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, text
 
 from evidence_store.accounts import Challenge, Enrolment, Password, Purpose
 from evidence_store.background import Webhook
-from evidence_store.doors import Upload, UploadState
+from evidence_store.doors import Upload, UploadBounds, UploadState
 from evidence_store.errors import KeyUnavailableError, MalformedError
 from evidence_store.identifiers import AuthorityId, PersonCode
 from evidence_store.rewrap import Kept, Wrapped, older, rewrap_kept
@@ -57,7 +57,8 @@ def _fill(catalog: SqlCatalog, name: str, officer: PersonCode, header: bytes) ->
     other = hashlib.sha256(b"other" + name.encode()).digest()
     accounts.add_challenge(Challenge(other, Purpose.SIGN_IN, officer, "no seal", life), NOW)
     SqlDoorStore(catalog.engine).add_upload(
-        Upload(name, officer, 1, 0, 1, UploadState.OPEN, {}, (), header, NOW, life)
+        Upload(name, officer, 1, 0, 1, UploadState.OPEN, {}, (), header, NOW, life),
+        UploadBounds(1000, 2**40, 2**20),
     )
     webhook = Webhook(
         name, AuthorityId("a"), officer, "https://x.example", frozenset({"x"}), b"s", header, NOW

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from tusclient import client as tus
 
 from evidence_store.cooperation.registry import OfficerRole
 from tests.doors import ORIGIN
-from tests.served import MEBIBYTE, TUS, Served, said
+from tests.served import MEBIBYTE, OFFSET, TUS, Line, Served, said, statuses
 
 
 @contextmanager
@@ -226,3 +226,49 @@ def _push(served: Served, folder: Path) -> "subprocess.Popen[str]":
 def _progress(served: Served) -> bool:
     folder = served.home / "uploads"
     return folder.exists() and any(each.stat().st_size > MEBIBYTE for each in folder.iterdir())
+
+
+def test_a_stop_ends_an_upload_that_brings_nothing_just_now_with_all_that_came(
+    served: Served,
+) -> None:
+    came = b"x" * (30 * MEBIBYTE + 777)
+    path = served.begun(40 * MEBIBYTE)
+    with Line(served) as line:
+        head = {**OFFSET, "Upload-Offset": 0, "Content-Length": 40 * MEBIBYTE}
+        line.say(served.head("PATCH", path, **{k.replace("-", "_"): v for k, v in head.items()}))
+        line.say(came)
+        time.sleep(3)  # it pauses; what came is received
+        started = time.monotonic()
+        assert served.stop() == 0
+        assert time.monotonic() - started < 20
+        assert statuses(line.hear()) == [503]
+    served.start()
+    assert served.offset(path) == len(came)
+
+
+def test_slow_bodies_of_a_stranger_shut_nobody_out(served: Served) -> None:
+    """270 of one address, each under another token that is none; they are refused or wait apart."""
+    with ExitStack() as lines:
+        opened = [lines.enter_context(Line(served)) for _ in range(270)]
+        for number, line in enumerate(opened):
+            shown = {"Authorization": f"Bearer nobody{number}", "Content-Length": 1_000_000}
+            line.say(
+                served.head("POST", "/v1/cases", Content_Type="application/json", **shown)
+                + b"x" * 1400
+            )
+        for name in ("prosecutor", "central", "prosecutor"):
+            assert served.asked("GET", "/v1/items", name).status_code == 200
+        body = {"json": {"to": "nobody", "document": {}}}
+        refused = [statuses_now(line) for line in opened]
+        assert refused.count([429]) == 270 - 64
+        assert served.asked("POST", "/v1/requests", "b-prosecutor", **body).status_code == 429
+    deadline = time.monotonic() + 10
+    while served.asked("POST", "/v1/requests", "b-prosecutor", **body).status_code == 429:
+        assert time.monotonic() < deadline, "the lines are gone, and their bodies still count"
+        time.sleep(0.1)
+
+
+def statuses_now(line: Line) -> list[int]:
+    """The status codes of what a server has said on a line up to now."""
+    line.socket.settimeout(0.01)
+    return statuses(line.hear())

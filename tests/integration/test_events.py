@@ -125,7 +125,8 @@ def test_streams_of_a_caller_are_bounded_and_a_place_comes_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     doors = client.doors  # noqa: F811 - of this client
-    monkeypatch.setattr(happenings, "OF_CALLER_MAX", 1)
+    state = doors.client.app.state  # type: ignore[attr-defined] # the application's
+    monkeypatch.setattr(state.streams, "of_caller_max", 1)
     monkeypatch.setattr(happenings, "LIFE_SECONDS", 0.3)
     path = client.create(10).headers["location"]
     token = doors.token("prosecutor")

@@ -18,6 +18,7 @@ from evidence_store.identifiers import CaseId, Ern, PersonCode, Role, StateCode
 from evidence_store.intake import (
     Arrival,
     Content,
+    ContestedError,
     Intake,
     IntakeStatus,
     register_exhibit,
@@ -348,3 +349,24 @@ def test_a_header_that_no_key_opens_is_reported_and_left(
 
 def test_a_person_code_names_who_collected(desk: Desk) -> None:
     assert desk.collector == PersonCode(Role.COLLECTOR, 1)
+
+
+def test_other_bytes_stated_of_what_is_registered_are_said_and_change_nothing(
+    desk: Desk, objects: MemoryObjectStore
+) -> None:
+    stated = fingerprint([b"another"]).sha256
+    (first,) = desk.arrive(("a", b"1"))
+    (again,) = desk.intake.register([desk.arrival("a", b"1", stated)])
+    assert (str(again.ern), again.status) == (first[0], IntakeStatus.FAILED)
+    assert isinstance(again.problem, ContestedError)
+    assert first[0] in str(again.problem)
+    assert stated.hex in str(again.problem)
+    with desk.catalog.read() as reader:
+        assert reader.item(again.ern).status is ItemStatus.REGISTERED
+    assert len(objects.objects) == 1
+
+
+def test_what_went_into_quarantine_for_what_was_stated_is_found_again(desk: Desk) -> None:
+    stated = fingerprint([b"another"]).sha256
+    statuses = [desk.intake.register([desk.arrival("a", b"1", stated)])[0].status for _ in range(2)]
+    assert statuses == [IntakeStatus.QUARANTINED, IntakeStatus.RESUMED]
