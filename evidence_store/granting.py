@@ -22,7 +22,6 @@ from evidence_store.dossiers import (
 from evidence_store.errors import IncompleteError, MalformedError, NotFoundError, OutOfOrderError
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern
 from evidence_store.item import Item, ItemStatus
-from evidence_store.kinds import stated
 from evidence_store.moment import Moment
 from evidence_store.ports import CatalogReader, CatalogWriter
 from evidence_store.protecting import measures_on
@@ -40,6 +39,7 @@ from evidence_store.sharing.grant import (
 )
 from evidence_store.sharing.terms import Assurance, Basis, Granted, Terms
 from evidence_store.teaming import team
+from evidence_store.wording import stated
 
 PROPOSERS = (OfficerRole.PROSECUTOR, OfficerRole.CENTRAL, OfficerRole.JUDGE)
 SIGNERS = (OfficerRole.CENTRAL,)

@@ -13,9 +13,10 @@ from enum import StrEnum
 from evidence_store.digest import Digest, Fingerprint
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode
-from evidence_store.kinds import EvidenceKind, FieldValue, checked_fields, stated
+from evidence_store.kinds import EvidenceKind, FieldValue, checked_fields
 from evidence_store.moment import Moment, in_utc
 from evidence_store.provider import ProviderTerms
+from evidence_store.wording import stated
 
 SOURCE_KEY_BYTES = 32
 
@@ -83,7 +84,7 @@ class Asserted:
 
     def __post_init__(self) -> None:
         for name in ("method", "place", "source"):
-            stated(getattr(self, name), name)
+            stated(getattr(self, name), name, unknown=True)
         if self.title is not None:
             stated(self.title, "title")
         checked_fields(self.kind, self.fields)

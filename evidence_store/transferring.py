@@ -24,10 +24,10 @@ from evidence_store.digest import Fingerprint
 from evidence_store.errors import ConflictError, CustodyError, MalformedError, NotFoundError
 from evidence_store.handling import handle, history_of
 from evidence_store.identifiers import Ern
-from evidence_store.kinds import stated
 from evidence_store.ledger.event import Draft
 from evidence_store.ports import Catalog, CatalogReader
 from evidence_store.recording import Recorder
+from evidence_store.wording import stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,11 @@ def accept(catalog: Catalog, recorder: Recorder, transfer: TransferId, person: s
 
 
 def refuse(
-    catalog: Catalog, recorder: Recorder, transfer: TransferId, reason: RefusalReason, note: str
+    catalog: Catalog,
+    recorder: Recorder,
+    transfer: TransferId,
+    reason: RefusalReason,
+    note: str | None,
 ) -> Offer:
     """Refuse the offer, with a reason.
 
@@ -134,11 +138,11 @@ def refuse(
         CustodyError: if this is not the receiver, or it is not open.
     """
     return _step(
-        catalog, recorder, transfer, ActType.REFUSED, {"reason": reason.value}, {"note": note}
+        catalog, recorder, transfer, ActType.REFUSED, {"reason": reason.value}, _noted(note)
     )
 
 
-def withdraw(catalog: Catalog, recorder: Recorder, transfer: TransferId, note: str) -> Offer:
+def withdraw(catalog: Catalog, recorder: Recorder, transfer: TransferId, note: str | None) -> Offer:
     """Take the offer back before it is accepted; an offer whose time is over has expired.
 
     Raises:
@@ -147,7 +151,7 @@ def withdraw(catalog: Catalog, recorder: Recorder, transfer: TransferId, note: s
     with catalog.read() as reader:
         over = _is_over(reader.ledger.transfer(transfer), recorder)
     act = ActType.OFFER_EXPIRED if over else ActType.OFFER_WITHDRAWN
-    return _step(catalog, recorder, transfer, act, {}, {"note": note})
+    return _step(catalog, recorder, transfer, act, {}, _noted(note))
 
 
 def release(catalog: Catalog, recorder: Recorder, transfer: TransferId, how: Release) -> Offer:
@@ -205,7 +209,7 @@ def receive(
 
 
 def declare(
-    catalog: Catalog, recorder: Recorder, transfer: TransferId, act: ActType, note: str
+    catalog: Catalog, recorder: Recorder, transfer: TransferId, act: ActType, note: str | None
 ) -> Offer:
     """Say of what is still on its way that it is overdue, lost or found.
 
@@ -215,7 +219,7 @@ def declare(
     with catalog.act() as writer:
         offer = writer.ledger.transfer(transfer)
         drafts = [
-            Draft(item.ern, act.value, _named(offer), {"note": note})
+            Draft(item.ern, act.value, _named(offer), _noted(note))
             for item in offer.items
             if _concerns(writer, item.ern, transfer, act)
         ]
@@ -255,6 +259,10 @@ def _step(
         offer = writer.ledger.transfer(transfer)
         handle(writer, recorder, _on_each(offer, act, {**_named(offer), **data}, private))
     return offer
+
+
+def _noted(note: str | None) -> dict[str, Json]:
+    return {} if note is None else {"note": note}
 
 
 def _is_over(offer: Offer, recorder: Recorder) -> bool:

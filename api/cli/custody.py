@@ -120,7 +120,7 @@ def _row(row: Row) -> dict[str, Json]:
     }
 
 
-def _text(ern: str, found: History, problems: Sequence[str]) -> str:
+def _text(ern: str, found: History, problems: Sequence[str]) -> list[str]:
     lines = [f"{ern}"]
     for row in found.rows:
         late = "  LATE" if row.late else ""
@@ -132,4 +132,4 @@ def _text(ern: str, found: History, problems: Sequence[str]) -> str:
         "  no gaps"
     ]
     lines += [f"  LEDGER: {problem}" for problem in problems]
-    return "\n".join(lines)
+    return lines

@@ -192,6 +192,6 @@ def _versions(text: str) -> tuple[int, ...] | None:
     return tuple(map(int, numbers))
 
 
-def _verdict(*, verifies: bool) -> str:
+def _verdict(*, verifies: bool) -> tuple[str, ...]:
     first = "The package verifies." if verifies else "THE PACKAGE DOES NOT VERIFY."
-    return "\n".join((first, *LIMITS))
+    return (first, *LIMITS)

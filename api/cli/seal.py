@@ -173,7 +173,10 @@ def _new_key(here: Shared, path: Path, passphrase_file: Path | None) -> Exit:
     }
     here.output.record(
         row,
-        f"{row['public']}\nThe registry makes it known: evidence field-key add {row['public']}",
+        (
+            f"{row['public']}",
+            f"The registry makes it known: evidence field-key add {row['public']}",
+        ),
     )
     return Exit.DONE
 

@@ -10,7 +10,7 @@ from api.cli.exits import Exit
 from api.cli.output import Json
 from evidence_store.identifiers import StateCode
 from evidence_store.index_audit import whole_audit
-from evidence_store.kinds import stated
+from evidence_store.wording import named
 
 
 def init(
@@ -39,7 +39,7 @@ def init(
     made = wiring.create_instance(
         here.home,
         StateCode(state),
-        stated(authority, "authority"),
+        named(authority, "authority"),
         new_passphrase if passphrase else None,
         exercise=exercise,
     )

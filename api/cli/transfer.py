@@ -116,7 +116,7 @@ def refuse_offer(
     transfer: TransferArgument,
     *,
     reason: Annotated[RefusalReason, typer.Option(help="Why.")],
-    note: Annotated[str, typer.Option(help="In words; can be withheld.")] = "",
+    note: Annotated[str | None, typer.Option(help="In words; can be withheld.")] = None,
     authority: AsOption = None,
 ) -> None:
     """Refuse an offer, with a reason, as the receiver."""
@@ -131,7 +131,7 @@ def withdraw_offer(
     context: typer.Context,
     transfer: TransferArgument,
     *,
-    note: Annotated[str, typer.Option(help="Why; can be withheld.")] = "",
+    note: Annotated[str | None, typer.Option(help="Why; can be withheld.")] = None,
     authority: AsOption = None,
 ) -> None:
     """Take an offer back, or close one whose time is over, as the sender."""
@@ -369,10 +369,10 @@ def _fields(found: Standing) -> dict[str, Json]:
     return {**_row(found.offer), "items": items}
 
 
-def _text(found: Standing) -> str:
+def _text(found: Standing) -> list[str]:
     offer = found.offer
     lines = [f"{offer.transfer}: {offer.sender} to {offer.receiver}, offer {offer.digest}"]
     for item in offer.items:
         last, custodian = found.items.get(item.ern, ("not recorded", "nobody"))
         lines.append(f"  {item.ern}: {last}; with {custodian}")
-    return "\n".join(lines)
+    return lines
