@@ -6,6 +6,7 @@ stays with the sender until the receipt; digests in a receipt are the receiver's
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from evidence_store.acts import measured
 from evidence_store.canonical import Json
@@ -43,12 +44,23 @@ class Release:
         stated(self.carrier, "carrier")
 
 
+class MeasuredOf(StrEnum):
+    """Which bytes a receiver measured."""
+
+    ARRIVED = "arrived"  # those that came to the receiver
+    SHARED_STORE = "shared_store"  # those in the store that sender and receiver both use
+
+
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """What arrived of an item. `measured` is what the receiver measured of its bytes."""
+    """What arrived of an item. `measured` is what the receiver measured of its bytes.
+
+    `measured_of` says which bytes those were, and is signed with them.
+    """
 
     line: ReceiptLine
     measured: Fingerprint | None = None
+    measured_of: MeasuredOf = MeasuredOf.ARRIVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +203,7 @@ def receive(
         }
         part = [item for item in offer.items if item.ern in open_items]
         lines = checked_receipt(part, [each.line for each in arrived])
-        found = {each.line.ern: each.measured for each in arrived}
+        found = {each.line.ern: each for each in arrived}
         drafts = [
             _arrival(
                 offer,
@@ -224,7 +236,10 @@ def declare(
             if _concerns(writer, item.ern, transfer, act)
         ]
         if not drafts:
-            raise CustodyError(f"transfer {transfer}: nothing of it is on its way")
+            raise CustodyError(
+                f"transfer {transfer}: nothing of it is on its way; of an item that was not let go "
+                "its holder records lost_declared"
+            )
         handle(writer, recorder, drafts)
     return offer
 
@@ -304,6 +319,8 @@ def _concerns(reader: CatalogReader, ern: Ern, transfer: TransferId, act: ActTyp
             return custody.state is State.LOST
         case ActType.OVERDUE if custody.lender is not None:
             return True
+        case ActType.LOST_DECLARED if not custody.in_transit:
+            return False  # what its holder loses before letting it go is no matter of the transfer
         case _:
             return _is_open(reader, ern, transfer)
 
@@ -312,7 +329,7 @@ def _arrival(
     offer: Offer,
     item: OfferedItem,
     line: ReceiptLine,
-    found: Fingerprint | None,
+    found: Arrived,
     person: str,
     extras: Sequence[str],
     *,
@@ -329,8 +346,9 @@ def _arrival(
         "condition": line.condition.value,
         "extras": len(extras),
     }
-    if found is not None:
-        data["measured"] = [measured(found, item.version)]
+    if found.measured is not None:
+        data["measured"] = [measured(found.measured, item.version)]
+        data["measured_of"] = found.measured_of.value
     private: dict[str, Json] = {"officer": person}
     if line.note is not None:
         private["note"] = line.note
