@@ -6,7 +6,7 @@ other by identifier. Nothing here says who holds an item: that is custody.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 
@@ -88,6 +88,11 @@ class Asserted:
         if self.title is not None:
             stated(self.title, "title")
         checked_fields(self.kind, self.fields)
+
+    def differing(self, other: "Asserted") -> list[str]:
+        """The names of what the other asserts otherwise, in the order of the fields."""
+        names = (each.name for each in fields(self))
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
 
 
 @dataclass(frozen=True, slots=True)
