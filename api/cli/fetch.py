@@ -87,7 +87,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         ConflictError: if it is taken.
         NoSpaceError, StoreUnavailableError: if it cannot be written.
     """
-    if not path.name or os.path.isdir(path):  # which says no of what can be no name
+    if not path.name or os.path.isdir(path):  # noqa: PTH112 - it says no of what can be no name
         raise MalformedError(f"output: expected the name of a file to make, found {str(path)!r}")
     # Cut in bytes: that is what a file system counts, and half a character is still a name.
     stem = os.fsdecode(os.fsencode(path.name)[:100])
