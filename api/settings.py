@@ -126,8 +126,7 @@ def load(home: Path) -> Settings:
     Raises:
         SettingsError: if a name is not a setting, or a value is not one it can have.
     """
-    names = (name for name in os.environ if name.startswith(PREFIX) and name not in OTHER_VARIABLES)
-    _refuse_unknown(names, prefix=PREFIX)
+    check_environment()
     file = home / FILE_NAME
     stated = _read(file)
     _refuse_unknown(stated, prefix="")
@@ -137,6 +136,16 @@ def load(home: Path) -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
         raise SettingsError(f"setting {name}: {first['msg']}") from None  # the value may be secret
+
+
+def check_environment() -> None:
+    """Insist that every `EVIDENCE_…` variable is a setting, also where no instance is needed.
+
+    Raises:
+        SettingsError: if one is not.
+    """
+    names = (name for name in os.environ if name.startswith(PREFIX) and name not in OTHER_VARIABLES)
+    _refuse_unknown(names, prefix=PREFIX)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -152,6 +161,9 @@ def _refuse_unknown(names: Iterable[str], *, prefix: str) -> None:
     known = {prefix + (name.upper() if prefix else name) for name in Settings.model_fields}
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            # Of the part that differs: what all names begin with would make any two alike.
+            own = {each.removeprefix(prefix): each for each in known}
+            close = difflib.get_close_matches(name.removeprefix(prefix), own, n=1, cutoff=0.75)
+            near = [own[each] for each in close]
             advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
             raise SettingsError(f"setting {name}: there is no such setting; {advice}")

@@ -46,7 +46,6 @@ from evidence_store.errors import (
     UnauthenticatedError,
 )
 from evidence_store.identifiers import AuthorityId, PersonCode, StateCode
-from evidence_store.kinds import stated
 from evidence_store.ledger.passkey import (
     DIGEST_BYTES,
     check_assertion,
@@ -55,6 +54,7 @@ from evidence_store.ledger.passkey import (
 )
 from evidence_store.ports import Catalog, Clock, Randomness
 from evidence_store.registering import Registry
+from evidence_store.wording import stated
 
 TOKEN_BYTES = 32
 TOKEN_CHARACTERS = 43  # base64url without padding

@@ -15,7 +15,7 @@ from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.doors import DoorStore, Token, TokenReader
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import PersonCode
-from evidence_store.kinds import stated
+from evidence_store.wording import stated
 
 PREFIX = "evr_pat_"
 RANDOM_CHARACTERS, CHECK_CHARACTERS = 37, 6

@@ -6,6 +6,7 @@ of a second each.
 
 import os
 import secrets
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api import settings as configuration
+from api.absent_store import AbsentStore
 from api.settings import Settings
 from api.shared_runs import SharedRuns
 from evidence_store.accounts import AccountStore
@@ -24,7 +26,13 @@ from evidence_store.age.x25519 import X25519Recipient
 from evidence_store.authorities import Log, found, log_of
 from evidence_store.background import WorkStore
 from evidence_store.doors import DoorStore
-from evidence_store.errors import ConflictError, MalformedError, NotFoundError, SettingsError
+from evidence_store.errors import (
+    ConflictError,
+    MalformedError,
+    NotFoundError,
+    SettingsError,
+    StoreUnavailableError,
+)
 from evidence_store.identifiers import AuthorityId, StateCode
 from evidence_store.journal import HeaderStore, read_headers, read_journal
 from evidence_store.ledger_port import TileStore
@@ -59,6 +67,7 @@ HEADERS = Path("headers")
 UPLOADS = Path("uploads")
 DELIVERIES = Path("deliveries")
 ORIGIN_HOST = "evidence-log.invalid"  # reserved (RFC 6761): a name, not an address
+CREDENTIAL_MODE = 0o440
 EXERCISE_HOST = f"exercise.{ORIGIN_HOST}"
 Passphrase = Callable[[], bytes]
 FieldKey = Ed25519PrivateKey
@@ -168,11 +177,14 @@ class Instance:
         self.catalog.close()
 
 
-def open_instance(home: Path, ask: Passphrase) -> Instance:
+def open_instance(home: Path, ask: Passphrase, *, without_store: bool = False) -> Instance:
     """The instance in `home`. `ask` is called for a passphrase when a key is first needed.
+
+    With `without_store` it opens also where its object store is gone, to look at the rest.
 
     Raises:
         SettingsError: if there is none, or its settings are wrong.
+        DamagedError: if the catalog's file is damaged.
         CatalogBusyError, StoreUnavailableError: if a part of it does not answer.
     """
     from storage.catalog import open_catalog, revision_of
@@ -185,11 +197,17 @@ def open_instance(home: Path, ask: Passphrase) -> Instance:
     catalog = open_catalog(url, busy_seconds=settings.database_busy_seconds)
     with catalog.read() as reader:
         clock = _clock(exercise=reader.is_exercise())
+    try:
+        objects = _object_store(home, settings)
+    except StoreUnavailableError as error:
+        if not without_store:
+            raise
+        objects = AbsentStore(str(error))
     return Instance(
         home=home,
         settings=settings,
         catalog=catalog,
-        objects=_object_store(home, settings),
+        objects=objects,
         keyring=keyring,
         clock=clock,
         signing=SigningFolder(home / SIGNING, keyring),
@@ -366,7 +384,7 @@ def key_file(home: Path, settings: Settings, passphrase: Passphrase | None) -> K
         MalformedError: if a configured recipient is not one.
     """
     file = settings.key_passphrase_file
-    ask = passphrase if file is None else lambda: read_secret(home / file)
+    ask = passphrase if file is None else lambda: read_passphrase(home / file)
     return KeyFile(
         home / settings.key_file,
         None if ask is None else cache(ask),  # nobody is asked twice for the same file
@@ -400,6 +418,25 @@ def read_secret(file: Path) -> bytes:
         return file.read_bytes().rstrip(b"\r\n")
     except OSError as error:
         raise SettingsError(f"{file}: a secret cannot be read: {error.strerror}") from error
+
+
+def read_passphrase(file: Path) -> bytes:
+    """A passphrase that is the content of a file that is nobody else's to read.
+
+    Raises:
+        SettingsError: if it cannot be read, or is open to others. Mode 0440 is let pass: so
+            systemd hands a credential to its unit, with the others kept out by an access list.
+    """
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except OSError as error:
+        raise SettingsError(f"{file}: a passphrase cannot be read: {error.strerror}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO) and mode != CREDENTIAL_MODE:
+        raise SettingsError(
+            f"{file}: expected a passphrase that only its owner may read, found mode {mode:04o}; "
+            f"if nobody else read it, run: chmod 600 {file}"
+        )
+    return read_secret(file)
 
 
 def _refuse_existing(url: str, home: Path) -> None:
@@ -510,7 +547,7 @@ def examine_store(instance: Instance) -> str:
         StoreUnavailableError: if it does not answer.
         SettingsError: if it does not enforce what it is relied on for.
     """
-    if isinstance(instance.objects, FilesystemObjectStore):
+    if isinstance(instance.objects, (FilesystemObjectStore, AbsentStore)):
         next(instance.objects.names(), None)
         return f"filesystem, {instance.home / instance.settings.objects_root}"
     store = _s3(instance.home, instance.settings)

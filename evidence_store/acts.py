@@ -120,7 +120,7 @@ def quarantined(item: Item) -> Draft:
     """That an item's bytes are not those that its sender stated."""
     stated = item.stated_sha256
     data: dict[str, Json] = {"stated_sha256": None if stated is None else stated.hex}
-    return Draft(item.ern, "quarantined", data, {"note": item.status_reason or ""})
+    return Draft(item.ern, "quarantined", data, _words("note", item.status_reason))
 
 
 def version_added(version: Version) -> Draft:
@@ -133,9 +133,14 @@ def version_added(version: Version) -> Draft:
     }
     if version.language is not None:
         data["language"] = version.language
-    return Draft(version.ern, "version_added", data, {"method": version.method or ""})
+    return Draft(version.ern, "version_added", data, _words("method", version.method))
 
 
 def voided(ern: Ern, reason: str) -> Draft:
     """That an ERN was declared void."""
     return Draft(ern, "voided", {}, {"note": reason})
+
+
+def _words(name: str, said: str | None) -> dict[str, Json]:
+    """What was said, if anything was: an empty string says nothing, and is not signed."""
+    return {} if said is None else {name: said}

@@ -223,4 +223,6 @@ def insist_on_another(officer: PersonCode, others: Sequence[PersonCode], what: s
 
 
 def _draft(dossier: DossierId, step: Taken) -> Draft:
-    return Draft(dossier, step.act, step.data, {OFFICER: str(step.officer), **step.private})
+    # A note that a step may do without is absent where nothing was said, not an empty text.
+    said = {name: value for name, value in step.private.items() if value != ""}
+    return Draft(dossier, step.act, step.data, {OFFICER: str(step.officer), **said})

@@ -63,6 +63,12 @@ class DiscrepancyError(EvidenceError):
     code = "E220"
 
 
+class DamagedError(EvidenceError):
+    """The catalog's own file is not whole any more: what it says cannot be relied on."""
+
+    code = "E230"
+
+
 class ProofError(EvidenceError):
     """A proof, a signature or a checkpoint does not hold."""
 

@@ -15,9 +15,9 @@ from typing import Self
 from evidence_store.canonical import Json, canonical, parse_canonical
 from evidence_store.digest import Algorithm, Digest, Fingerprint
 from evidence_store.errors import DiscrepancyError, EvidenceError, FixityError, MalformedError
-from evidence_store.kinds import stated
 from evidence_store.ledger.signing import PrivateKey, verify_ed25519
 from evidence_store.moment import in_utc
+from evidence_store.wording import stated
 
 DOMAIN = b"evidence-field-seal/v1\n"
 SEAL_BYTES_MAX = 64 * 1024 * 1024

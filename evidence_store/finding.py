@@ -19,10 +19,10 @@ from evidence_store.dossier import Table, moves
 from evidence_store.dossiers import Taken, new_dossier, take
 from evidence_store.errors import MalformedError, OutOfOrderError, RateError
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern, KeyId
-from evidence_store.kinds import stated
 from evidence_store.ledger_port import SigningKeys
 from evidence_store.ports import CatalogReader, CatalogWriter
 from evidence_store.provider import Purpose
+from evidence_store.wording import stated
 
 ENTRY = Table(
     "index entry",

@@ -27,7 +27,6 @@ from evidence_store.errors import (
 )
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern
 from evidence_store.item import Item, ItemStatus
-from evidence_store.kinds import stated
 from evidence_store.moment import Moment
 from evidence_store.ports import Catalog, CatalogReader, CatalogWriter
 from evidence_store.protecting import measures_on
@@ -46,6 +45,7 @@ from evidence_store.sharing.grant import (
 )
 from evidence_store.sharing.terms import Assurance, Basis, Granted, Terms
 from evidence_store.teaming import team
+from evidence_store.wording import stated
 
 PROPOSERS = (OfficerRole.PROSECUTOR, OfficerRole.CENTRAL, OfficerRole.JUDGE)
 SIGNERS = (OfficerRole.CENTRAL,)

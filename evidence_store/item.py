@@ -6,16 +6,17 @@ other by identifier. Nothing here says who holds an item: that is custody.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 
 from evidence_store.digest import Digest, Fingerprint
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import CaseId, Ern, ObjectName, PersonCode
-from evidence_store.kinds import EvidenceKind, FieldValue, checked_fields, stated
+from evidence_store.kinds import EvidenceKind, FieldValue, checked_fields
 from evidence_store.moment import Moment, in_utc
 from evidence_store.provider import ProviderTerms
+from evidence_store.wording import stated
 
 SOURCE_KEY_BYTES = 32
 
@@ -83,10 +84,15 @@ class Asserted:
 
     def __post_init__(self) -> None:
         for name in ("method", "place", "source"):
-            stated(getattr(self, name), name)
+            stated(getattr(self, name), name, unknown=True)
         if self.title is not None:
             stated(self.title, "title")
         checked_fields(self.kind, self.fields)
+
+    def differing(self, other: "Asserted") -> list[str]:
+        """The names of what the other asserts otherwise, in the order of the fields."""
+        names = (each.name for each in fields(self))
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
 
 
 @dataclass(frozen=True, slots=True)

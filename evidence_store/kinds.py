@@ -14,9 +14,9 @@ from enum import StrEnum
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import Ern
 from evidence_store.moment import UNKNOWN, Moment
+from evidence_store.wording import stated
 
 FieldValue = str | int | bool | list[str]
-TEXT_CHARACTERS_MAX = 10_000
 LIST_ENTRIES_MAX = 1_000
 
 
@@ -270,22 +270,6 @@ def not_recorded(kind: EvidenceKind, given: Mapping[str, FieldValue]) -> list[st
     return [field.name for field in FIELDS[kind] if field.name not in given]
 
 
-def stated(text: str, what: str) -> str:
-    """The text without surrounding space, insisting that something was stated.
-
-    Raises:
-        MalformedError: if it is empty or unreasonably long.
-    """
-    text = text.strip()
-    if not text:
-        raise MalformedError(f"{what}: is empty; write {UNKNOWN!r} if it is not known")
-    if len(text) > TEXT_CHARACTERS_MAX:
-        raise MalformedError(
-            f"{what}: expected at most {TEXT_CHARACTERS_MAX} characters, found {len(text)}"
-        )
-    return text
-
-
 def _checked(field: Field, value: FieldValue) -> FieldValue:
     if value == UNKNOWN:
         return value
@@ -305,7 +289,7 @@ def _checked(field: Field, value: FieldValue) -> FieldValue:
 
 
 def _checked_text(field: Field, text: str) -> str:
-    text = stated(text, field.name)
+    text = stated(text, field.name, unknown=True)
     if field.type is FieldType.MOMENT:
         return str(Moment.parse(text))
     if field.type in {FieldType.ERN, FieldType.ERNS}:

@@ -12,10 +12,10 @@ from evidence_store.desk import Desk, insist_own_item, owner_of
 from evidence_store.dossiers import Chains, Taken, insist_on_another, new_dossier, take
 from evidence_store.errors import NotFoundError, OutOfOrderError
 from evidence_store.identifiers import DossierId, DossierKind, Ern
-from evidence_store.kinds import stated
 from evidence_store.ports import CatalogReader
 from evidence_store.registering import Registry
 from evidence_store.sharing.measure import MEASURE, Measure, MeasureType, measure_of
+from evidence_store.wording import stated
 
 REQUESTERS = (
     OfficerRole.PROTECTION,

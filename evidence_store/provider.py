@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from evidence_store.errors import MalformedError
-from evidence_store.kinds import stated
 from evidence_store.moment import Moment
+from evidence_store.wording import stated
 
 
 class Purpose(StrEnum):

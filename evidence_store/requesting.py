@@ -17,10 +17,10 @@ from evidence_store.dossiers import Chains, Taken, insist_on_another, new_dossie
 from evidence_store.errors import IncompleteError, MalformedError, NotFoundError, OutOfOrderError
 from evidence_store.handling import history_of
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern, PersonCode
-from evidence_store.kinds import stated
 from evidence_store.moment import Moment
 from evidence_store.ports import CatalogReader, CatalogWriter
 from evidence_store.registering import Registry
+from evidence_store.wording import stated
 
 DRAFTERS = (
     OfficerRole.PROSECUTOR,

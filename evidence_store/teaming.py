@@ -15,9 +15,9 @@ from evidence_store.dossier import Step, Table, moves
 from evidence_store.dossiers import Chains, Taken, new_dossier, take
 from evidence_store.errors import MalformedError, NotFoundError, OutOfOrderError
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind
-from evidence_store.kinds import stated
 from evidence_store.moment import Moment
 from evidence_store.ports import CatalogReader
+from evidence_store.wording import stated
 
 TEAM = Table(
     "team",

@@ -6,6 +6,7 @@ stays with the sender until the receipt; digests in a receipt are the receiver's
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from evidence_store.acts import measured
 from evidence_store.canonical import Json
@@ -24,10 +25,10 @@ from evidence_store.digest import Fingerprint
 from evidence_store.errors import ConflictError, CustodyError, MalformedError, NotFoundError
 from evidence_store.handling import handle, history_of
 from evidence_store.identifiers import Ern
-from evidence_store.kinds import stated
 from evidence_store.ledger.event import Draft
 from evidence_store.ports import Catalog, CatalogReader
 from evidence_store.recording import Recorder
+from evidence_store.wording import stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,23 @@ class Release:
         stated(self.carrier, "carrier")
 
 
+class MeasuredOf(StrEnum):
+    """Which bytes a receiver measured."""
+
+    ARRIVED = "arrived"  # those that came to the receiver
+    SHARED_STORE = "shared_store"  # those in the store that sender and receiver both use
+
+
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """What arrived of an item. `measured` is what the receiver measured of its bytes."""
+    """What arrived of an item. `measured` is what the receiver measured of its bytes.
+
+    `measured_of` says which bytes those were, and is signed with them.
+    """
 
     line: ReceiptLine
     measured: Fingerprint | None = None
+    measured_of: MeasuredOf = MeasuredOf.ARRIVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +138,11 @@ def accept(catalog: Catalog, recorder: Recorder, transfer: TransferId, person: s
 
 
 def refuse(
-    catalog: Catalog, recorder: Recorder, transfer: TransferId, reason: RefusalReason, note: str
+    catalog: Catalog,
+    recorder: Recorder,
+    transfer: TransferId,
+    reason: RefusalReason,
+    note: str | None,
 ) -> Offer:
     """Refuse the offer, with a reason.
 
@@ -134,11 +150,11 @@ def refuse(
         CustodyError: if this is not the receiver, or it is not open.
     """
     return _step(
-        catalog, recorder, transfer, ActType.REFUSED, {"reason": reason.value}, {"note": note}
+        catalog, recorder, transfer, ActType.REFUSED, {"reason": reason.value}, _noted(note)
     )
 
 
-def withdraw(catalog: Catalog, recorder: Recorder, transfer: TransferId, note: str) -> Offer:
+def withdraw(catalog: Catalog, recorder: Recorder, transfer: TransferId, note: str | None) -> Offer:
     """Take the offer back before it is accepted; an offer whose time is over has expired.
 
     Raises:
@@ -147,7 +163,7 @@ def withdraw(catalog: Catalog, recorder: Recorder, transfer: TransferId, note: s
     with catalog.read() as reader:
         over = _is_over(reader.ledger.transfer(transfer), recorder)
     act = ActType.OFFER_EXPIRED if over else ActType.OFFER_WITHDRAWN
-    return _step(catalog, recorder, transfer, act, {}, {"note": note})
+    return _step(catalog, recorder, transfer, act, {}, _noted(note))
 
 
 def release(catalog: Catalog, recorder: Recorder, transfer: TransferId, how: Release) -> Offer:
@@ -187,7 +203,7 @@ def receive(
         }
         part = [item for item in offer.items if item.ern in open_items]
         lines = checked_receipt(part, [each.line for each in arrived])
-        found = {each.line.ern: each.measured for each in arrived}
+        found = {each.line.ern: each for each in arrived}
         drafts = [
             _arrival(
                 offer,
@@ -205,7 +221,7 @@ def receive(
 
 
 def declare(
-    catalog: Catalog, recorder: Recorder, transfer: TransferId, act: ActType, note: str
+    catalog: Catalog, recorder: Recorder, transfer: TransferId, act: ActType, note: str | None
 ) -> Offer:
     """Say of what is still on its way that it is overdue, lost or found.
 
@@ -215,12 +231,15 @@ def declare(
     with catalog.act() as writer:
         offer = writer.ledger.transfer(transfer)
         drafts = [
-            Draft(item.ern, act.value, _named(offer), {"note": note})
+            Draft(item.ern, act.value, _named(offer), _noted(note))
             for item in offer.items
             if _concerns(writer, item.ern, transfer, act)
         ]
         if not drafts:
-            raise CustodyError(f"transfer {transfer}: nothing of it is on its way")
+            raise CustodyError(
+                f"transfer {transfer}: nothing of it is on its way; of an item that was not let go "
+                "its holder records lost_declared"
+            )
         handle(writer, recorder, drafts)
     return offer
 
@@ -255,6 +274,10 @@ def _step(
         offer = writer.ledger.transfer(transfer)
         handle(writer, recorder, _on_each(offer, act, {**_named(offer), **data}, private))
     return offer
+
+
+def _noted(note: str | None) -> dict[str, Json]:
+    return {} if note is None else {"note": note}
 
 
 def _is_over(offer: Offer, recorder: Recorder) -> bool:
@@ -296,6 +319,8 @@ def _concerns(reader: CatalogReader, ern: Ern, transfer: TransferId, act: ActTyp
             return custody.state is State.LOST
         case ActType.OVERDUE if custody.lender is not None:
             return True
+        case ActType.LOST_DECLARED if not custody.in_transit:
+            return False  # what its holder loses before letting it go is no matter of the transfer
         case _:
             return _is_open(reader, ern, transfer)
 
@@ -304,7 +329,7 @@ def _arrival(
     offer: Offer,
     item: OfferedItem,
     line: ReceiptLine,
-    found: Fingerprint | None,
+    found: Arrived,
     person: str,
     extras: Sequence[str],
     *,
@@ -321,8 +346,9 @@ def _arrival(
         "condition": line.condition.value,
         "extras": len(extras),
     }
-    if found is not None:
-        data["measured"] = [measured(found, item.version)]
+    if found.measured is not None:
+        data["measured"] = [measured(found.measured, item.version)]
+        data["measured_of"] = found.measured_of.value
     private: dict[str, Json] = {"officer": person}
     if line.note is not None:
         private["note"] = line.note

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from queue import Empty, Queue
 
 from evidence_store.digest import Fingerprint
-from evidence_store.errors import DiscrepancyError, EvidenceError, UnavailableError
+from evidence_store.errors import EvidenceError, UnavailableError
 from evidence_store.identifiers import Ern
 from evidence_store.intake import (
     Arrival,
@@ -29,7 +29,7 @@ from ingest.content import ReadAhead, read_ahead
 from ingest.extraction.supervisor import Extractor
 from ingest.onepass import OnePass
 from ingest.sources import Refused, Source
-from ingest.stated import Stated
+from ingest.stated import Stated, unnamed
 
 BATCH_SOURCES_MAX = 128
 BATCH_BYTES_MAX = 32 * 1024 * 1024
@@ -56,7 +56,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one source. A failed one has an error and no ERN."""
+    """What became of one source. A failed one has an error and no ERN.
+
+    `differs` names what was stated of a source that was registered before with another statement:
+    the first statement stands, and nothing was changed.
+    """
 
     name: bytes
     status: IntakeStatus
@@ -66,6 +70,7 @@ class Result:
     kind: EvidenceKind | None = None
     name_mismatch: bool = False
     error: EvidenceError | None = None
+    differs: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -128,9 +133,7 @@ class Pipeline:
         arrival = registered.arrival
         error: EvidenceError | None = registered.problem
         if error is None and self.stated.is_unnamed(read.opened.source.path):
-            error = DiscrepancyError(
-                "manifest: expected every file to be named in it, found no line for this one"
-            )
+            error = unnamed()
         return Result(
             name=arrival.source_name,
             status=registered.status,
@@ -140,7 +143,15 @@ class Pipeline:
             kind=arrival.asserted.kind,
             name_mismatch=arrival.content.name_mismatch,
             error=error,
+            differs=self._differing(registered),
         )
+
+    def _differing(self, registered: Registered) -> Sequence[str]:
+        if registered.status is not IntakeStatus.RESUMED:
+            return ()
+        with self.intake.catalog.read() as reader:
+            before = reader.item(registered.ern).asserted
+        return before.differing(registered.arrival.asserted)
 
 
 def _failed(source: Source | Refused, error: EvidenceError) -> Result:

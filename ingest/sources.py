@@ -84,7 +84,9 @@ def _visit(
 def unreadable(error: OSError) -> EvidenceError:
     """The operating system's refusal to let a source be read, as ours."""
     if isinstance(error, FileNotFoundError):
-        return SourceChangedError("source: it was there when the folder was listed, and is gone")
+        return SourceChangedError(
+            "source: expected a file, found none; it is not there, or not any more"
+        )
     return UnsupportedSourceError(
         f"source: cannot be read ({error.strerror}); check its permissions and the medium"
     )

@@ -62,3 +62,10 @@ class Stated:
                     "manifest: expected a file of this name, found none; ask the sender for it"
                 ),
             )
+
+
+def unnamed() -> DiscrepancyError:
+    """The error of a file that the sender's list should have named and does not."""
+    return DiscrepancyError(
+        "manifest: expected every file to be named in it, found no line for this one"
+    )

@@ -222,8 +222,12 @@ def travel(receiver: str, sender: str, items: list[str], line: str) -> None:
         sender,
     )
     tell("Custody passes with the receipt, item by item; digests are measured by the receiver.")
+    # The video travels on a disk: what is on it when it arrives is what the receiver measures.
+    video, disk = items[0], DEMO / f"disk-of-{transfer}"
+    run("fetch", video, "-o", str(disk))
     run(
-        "transfer", "receive", transfer, "--person", "the officer on duty", "--as", receiver, "--line", line
+        "transfer", "receive", transfer, "--person", "the officer on duty", "--as", receiver, "--line", line,
+        "--file", f"{video}={disk}",
     )  # fmt: skip
 
 

@@ -149,8 +149,13 @@ def explain(context: typer.Context, identifier: AccessArgument, *, officer: Offi
             "decided_again": again,
             "facts": _shown(facts),
         },
-        f"{found.decision} by {found.rule}\n\n{rule_text(text, found.rule)}\n\n"
-        f"decided again from the same facts: {again.get('decision')} by {again.get('rule')}",
+        [
+            f"{found.decision} by {found.rule}",
+            "",
+            *rule_text(text, found.rule).split("\n"),
+            "",
+            f"decided again from the same facts: {again.get('decision')} by {again.get('rule')}",
+        ],
     )
 
 

@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import AuthorityId, PersonCode, Role
 from evidence_store.item import Asserted
-from evidence_store.kinds import EvidenceKind, FieldValue, checked_fields, field_from_text, stated
+from evidence_store.kinds import EvidenceKind, FieldValue, checked_fields, field_from_text
 from evidence_store.moment import UNKNOWN, Moment
 from evidence_store.ports import Catalog
 from evidence_store.provider import ProviderTerms, Purpose
+from evidence_store.wording import named, stated
 
 AsOption = Annotated[
     str | None,
@@ -128,12 +129,12 @@ def statement(  # noqa: PLR0913 - one parameter for each thing an officer states
     """
     return Statement(
         kind=kind,
-        collected_by=stated(collected_by, "collected-by"),
+        collected_by=named(collected_by, "collected-by", unknown=True),
         collected_at=Moment.parse(collected_at).not_after(now),
-        method=stated(method, "method"),
-        place=stated(place, "place"),
-        source=stated(source, "source"),
-        title=None if title is None else stated(title, "title"),
+        method=stated(method, "method", unknown=True),
+        place=named(place, "place", unknown=True),
+        source=named(source, "source", unknown=True),
+        title=None if title is None else named(title, "title"),
         fields=_fields(kind, fields, metadata),
         terms=None if terms is None else _terms(terms),
     )

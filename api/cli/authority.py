@@ -10,8 +10,8 @@ from api.cli.context import shared
 from api.cli.output import Json
 from evidence_store.authorities import appoint, follow, revoke
 from evidence_store.identifiers import AuthorityId, KeyId
-from evidence_store.kinds import stated
 from evidence_store.ledger_port import Authority, LedgerReader
+from evidence_store.wording import named, stated
 
 commands = typer.Typer(no_args_is_help=True, help="Authorities, and the keys they sign with.")
 AuthorityArgument = Annotated[str, typer.Argument(help="The authority, as in police-directorate.")]
@@ -29,7 +29,7 @@ def add(
     here = shared(context)
     instance = here.instance()
     ledger.insist_continued(instance)
-    chosen = AuthorityId(identifier) if identifier else AuthorityId.named(stated(name, "name"))
+    chosen = AuthorityId(identifier) if identifier else AuthorityId.named(named(name, "name"))
     made = appoint(instance.catalog, instance.signing, instance.clock, name, chosen)
     ledger.settle(instance)
     with instance.catalog.read() as reader:

@@ -9,7 +9,7 @@ from api.cli.context import shared
 from api.cli.output import Json
 from api.cli.paging import AfterOption, LimitOption, paged
 from evidence_store.item import Case
-from evidence_store.kinds import stated
+from evidence_store.wording import named
 
 commands = typer.Typer(no_args_is_help=True, help="Cases: what evidence is gathered for.")
 
@@ -22,9 +22,9 @@ def open_case(
 ) -> None:
     """Open a case; prints its identifier."""
     here = shared(context)
-    title = stated(title, "title")
+    title = named(title, "title")
     if reference is not None:
-        reference = stated(reference, "reference")
+        reference = named(reference, "reference")
     instance = here.instance()
     ledger.insist_continued(instance)
     with instance.catalog.write() as writer:

@@ -23,13 +23,13 @@ class Shared:
     output: Output
     _opened: ExitStack = field(default_factory=ExitStack)
 
-    def instance(self) -> Instance:
-        """The instance in the home.
+    def instance(self, *, without_store: bool = False) -> Instance:
+        """The instance in the home; `without_store` as `wiring.open_instance` says.
 
         Raises:
             SettingsError: if there is none, or its settings are wrong.
         """
-        instance = wiring.open_instance(self.home, ask_passphrase)
+        instance = wiring.open_instance(self.home, ask_passphrase, without_store=without_store)
         self._opened.callback(instance.close)
         return instance
 
@@ -68,14 +68,19 @@ def ask_passphrase() -> bytes:
     return getpass.getpass("Passphrase of the key file: ", stream=sys.stderr).encode()
 
 
-def new_passphrase() -> bytes:
-    """A passphrase for a new file, typed twice.
+def new_passphrase(from_file: str = "EVIDENCE_KEY_PASSPHRASE_FILE") -> bytes:
+    """A passphrase for a new file, typed twice. `from_file` is where else it could be given.
 
     Raises:
         KeyUnavailableError: if there is no terminal.
         MalformedError: if it is empty or the two differ.
     """
-    first = ask_passphrase()
+    if not sys.stdin.isatty():
+        raise KeyUnavailableError(
+            "passphrase: expected one for the new file, found no terminal to ask at; "
+            f"give it by {from_file}: a file that holds it"
+        )
+    first = getpass.getpass("Passphrase of the new file: ", stream=sys.stderr).encode()
     if not first:
         raise MalformedError("passphrase: is empty")
     if getpass.getpass("The same again: ", stream=sys.stderr).encode() != first:

@@ -14,11 +14,14 @@ from api.cli.output import Json
 from api.cli.receipts import last_receipt
 from api.handling import BY_HAND, ByHand, act_by_hand, custody_fields
 from evidence_store.audit import audit_item
+from evidence_store.canonical import Json as Canonical
 from evidence_store.classification import Classification
 from evidence_store.custody.act import SealCheck
 from evidence_store.custody.timeline import History, Row
 from evidence_store.handling import history_of
 from evidence_store.identifiers import Ern
+
+TOLD = ("occurred_at", "purpose", "note", "reason", "officer", "place", "carrier")
 
 
 def custody(context: typer.Context, ern: ErnArgument) -> Exit:
@@ -120,7 +123,19 @@ def _row(row: Row) -> dict[str, Json]:
     }
 
 
-def _text(ern: str, found: History, problems: Sequence[str]) -> str:
+def _said(row: Row) -> list[tuple[str, str]]:
+    """What an act says that a person asks of it: why, of which seals, and what it corrects."""
+    data, private = row.act.data, row.act.private
+    found: list[tuple[str, Canonical]] = [(name, private.get(name)) for name in TOLD]
+    found += [(name, data.get(name)) for name in ("condition", "check", "hold", "transfer")]
+    if seals := row.act.texts("seals"):
+        found.append(("seals", ", ".join(seals)))
+    if "corrects" in data:
+        found.append(("corrects", f"event {data['corrects']}"))
+    return [(name, value) for name, value in found if isinstance(value, str) and value]
+
+
+def _text(ern: str, found: History, problems: Sequence[str]) -> list[str]:
     lines = [f"{ern}"]
     for row in found.rows:
         late = "  LATE" if row.late else ""
@@ -128,8 +143,12 @@ def _text(ern: str, found: History, problems: Sequence[str]) -> str:
             f"{row.act.seq:>4}  {row.act.at:%Y-%m-%d %H:%M:%SZ}  {row.act.type:<28}"
             f"by {row.act.by}; {row.state} with {row.custodian}{late}"
         )
+        lines += [f"      {name}: {value}" for name, value in _said(row)]
+    if found.custody is not None and found.custody.seals:
+        seals = (f"{number} {check}" for number, check in found.custody.seals.items())
+        lines.append(f"  seals now: {', '.join(seals)}")
     lines += [f"  gap at {gap.seq}: {gap.kind}: {gap.detail}" for gap in found.gaps] or [
         "  no gaps"
     ]
     lines += [f"  LEDGER: {problem}" for problem in problems]
-    return "\n".join(lines)
+    return lines

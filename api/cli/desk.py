@@ -1,7 +1,7 @@
 """What the commands of cooperation share: the officer who acts, documents, and what is shown."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +40,9 @@ def at_desk(context: typer.Context, officer: str) -> tuple[Shared, Instance, Des
     return here, instance, cooperation.desk(instance, officer)
 
 
-def done(here: Shared, instance: Instance, record: Mapping[str, Json], text: str) -> None:
+def done(
+    here: Shared, instance: Instance, record: Mapping[str, Json], text: str | Sequence[str]
+) -> None:
     """Let the log take in what was done, and show it.
 
     Raises:

@@ -13,12 +13,13 @@ from typing import Annotated
 import typer
 
 from api import cooperation, fixity, ledger, rewrapping, wiring
+from api.absent_store import AbsentStore
 from api.cli.context import shared
 from api.cli.exits import Exit, exit_of, worst
 from api.cli.output import Json
 from api.wiring import Instance
 from evidence_store.cooperation.kind import kinds
-from evidence_store.errors import EvidenceError
+from evidence_store.errors import EvidenceError, StoreUnavailableError
 from evidence_store.journal import differing_headers
 from evidence_store.reconciliation import Discrepancy, reconcile
 
@@ -37,7 +38,7 @@ class Finding:
     advice: str | None = None
 
 
-OK, WARNING, ERROR = "ok", "warning", "error"
+OK, WARNING, ERROR, SKIPPED = "ok", "warning", "error", "skipped"
 
 
 def doctor(
@@ -57,20 +58,29 @@ def doctor(
     Exit code 0 if all is well or only worth knowing, else as the worst finding has it.
     """
     here = shared(context)
-    instance = here.instance()
-    if discard_unfinished is not None:
+    instance = here.instance(without_store=True)
+    if discard_unfinished is not None and not isinstance(instance.objects, AbsentStore):
         before = instance.clock.now() - timedelta(hours=discard_unfinished)
         count = instance.objects.discard_unfinished(before=before)
         here.output.note(f"let go of {count} unfinished writes")
     exits: list[Exit] = []
+    store_is_there = True
     for name, check in CHECKS.items():
         try:
             finding = check(instance)
+        except StoreUnavailableError as error:
+            # One finding; what else would be asked of the store cannot be said, and is not well.
+            finding = Finding(SKIPPED, "the store is not there")
+            if store_is_there:
+                finding = Finding(ERROR, f"{error.code}: {error}", "bring it back; run this again")
+            store_is_there = False
+            exits.append(exit_of(error))
         except EvidenceError as error:
             finding = Finding(ERROR, f"{error.code}: {error}")
             exits.append(exit_of(error))
-        if finding.outcome == ERROR:
-            exits.append(Exit.INTEGRITY)
+        else:
+            if finding.outcome == ERROR:
+                exits.append(Exit.INTEGRITY)
         row: dict[str, Json] = {
             "check": name,
             "outcome": finding.outcome,

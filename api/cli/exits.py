@@ -12,12 +12,14 @@ class Exit(IntEnum):
     DONE = 0
     USAGE = 2  # the call, a value or the settings are wrong: change them
     INTEGRITY = 3  # bytes are not what was registered or stated: look into it
-    AGAIN = 4  # something did not do its part now, or was interrupted: run it again
+    AGAIN = 4  # something did not do its part now, or was interrupted at work: run it again
+    INTERRUPTED = 130  # by Ctrl-C, as shells say it: run it again
 
 
 _OF_ERROR: tuple[tuple[type[errors.EvidenceError], Exit], ...] = (
     (errors.FixityError, Exit.INTEGRITY),
     (errors.DiscrepancyError, Exit.INTEGRITY),
+    (errors.DamagedError, Exit.INTEGRITY),
     (errors.ProofError, Exit.INTEGRITY),
     (errors.LedgerAlteredError, Exit.INTEGRITY),
     (errors.SourceChangedError, Exit.AGAIN),

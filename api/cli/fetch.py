@@ -1,5 +1,6 @@
 """`evidence fetch`: a version's bytes out again, verified before the file gets its name."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -81,10 +82,22 @@ def version_of(reader: CatalogReader, ern: Ern, number: int | None) -> Version:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name only if all goes well, and is never there in part."""
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
+    """A file that gets its name only if all goes well, and is never there in part.
+
+    Raises:
+        MalformedError: if it can be no file's name, or its folder is not there.
+        ConflictError: if it is taken.
+        NoSpaceError, StoreUnavailableError: if it cannot be written.
+    """
+    if not path.name or os.path.isdir(path):  # noqa: PTH112 - it says no of what can be no name
+        raise MalformedError(f"output: expected the name of a file to make, found {str(path)!r}")
+    # Cut in bytes: that is what a file system counts, and half a character is still a name.
+    stem = os.fsdecode(os.fsencode(path.name)[:100])
+    temporary = path.with_name(f".{stem}.{secrets.token_hex(8)}.part")
+    made = False
     try:
         with temporary.open("xb") as file:
+            made = True
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -92,14 +105,19 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         path.hardlink_to(temporary)
     except FileExistsError as error:
         raise ConflictError(f"{path} exists; choose another name") from error
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise MalformedError(f"{path.parent}: expected a folder, found none") from error
     except OSError as error:
-        if error.errno in {28, 122}:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise NoSpaceError(f"{path}: the disk is full") from error
+        if error.errno in {errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP}:
+            raise MalformedError(
+                f"output: expected a name that can be, {error.strerror}"
+            ) from error
         raise StoreUnavailableError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if made:
+            temporary.unlink(missing_ok=True)
 
 
 def add_to(app: typer.Typer) -> None:

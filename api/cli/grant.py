@@ -68,7 +68,7 @@ def review_grant(
     with instance.catalog.read() as reader:
         found = grant(reader, desk.chains, _parsed(identifier), desk.authority)
         problems = review(reader, desk.chains, desk, found)
-    text = "\n".join(problems) or "nothing stands in its way"
+    text = list(problems) or "nothing stands in its way"
     here.output.record({"grant": identifier, "missing": list(problems)}, text)
     return Exit.USAGE if problems else Exit.DONE
 
@@ -371,9 +371,9 @@ def _show(
         here.output.record(row, text)
 
 
-def _text(dossier: DossierId, found: Grant) -> str:
+def _text(dossier: DossierId, found: Grant) -> list[str]:
     terms = found.terms
-    lines = [
+    return [
         f"{dossier}  {found.state}: {terms.grantor} to {terms.grantee}, {terms.mode}",
         f"  for {', '.join(terms.purposes)}; offences: {', '.join(terms.offences)}",
         f"  from {terms.valid_from} until {terms.valid_until}; onward: {terms.onward}",
@@ -381,7 +381,6 @@ def _text(dossier: DossierId, found: Grant) -> str:
         *(f"  not granted {each.ern}: {each.reason}" for each in found.refused),
         f"  terms {terms.digest}",
     ]
-    return "\n".join(lines)
 
 
 def _show_consent(

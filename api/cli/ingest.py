@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ import typer
 
 from api import ledger
 from api.cli import asserted
+from api.cli.check import fingerprint_of
 from api.cli.context import shared
 from api.cli.exits import Exit, exit_of, worst
 from api.cli.output import Json, Output, name_fields
@@ -28,11 +30,14 @@ from evidence_store.errors import EvidenceError, MalformedError
 from evidence_store.identifiers import CaseId, Ern
 from evidence_store.intake import Intake, IntakeStatus
 from evidence_store.kinds import EvidenceKind
+from evidence_store.verification import stated_digest_error
 from ingest.pipeline import Order, Pipeline, Result
 from ingest.sources import Refused, Source, walk
-from ingest.stated import Stated
+from ingest.stated import Stated, unnamed
 
 SWITCH_SECONDS = 0.05
+TAKEN, QUARANTINED = "would_ingest", "would_quarantine"
+REFUSED, MISSING = "would_refuse", "missing"
 FETCH = "evidence log prove ERN"
 
 
@@ -69,7 +74,11 @@ def ingest(  # noqa: PLR0913 - one parameter for each thing an officer states
     ] = None,
     authority: asserted.AsOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would be taken in.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only show what would be taken in, and compare what the sender stated.",
+        ),
     ] = False,
 ) -> Exit:
     """Take files and folders into a case: digest, identify, describe, encrypt, store, register.
@@ -104,7 +113,7 @@ def ingest(  # noqa: PLR0913 - one parameter for each thing an officer states
     stated = _stated(roots, manifest, sha256)
     sources = walk(roots, excluded=_folder(here.home))
     if dry_run:
-        return _show(here.output, sources)
+        return _show(here.output, sources, stated)
     order = Order(statement.asserted(instance.catalog), infer_kind=stated_kind is None)
     recorder = ledger.recorder(instance, asserted.acting(authority))
     intake = Intake(instance.catalog, instance.vault, recorder, case_id)
@@ -221,7 +230,18 @@ def _fields(result: Result) -> dict[str, Json]:
         "name_mismatch": result.name_mismatch,
         "error": None if error is None else f"{error.code}: {error}",
         "code": None if error is None else error.code,
+        "differs": list(result.differs),
+        "note": _note(result),
     }
+
+
+def _note(result: Result) -> str | None:
+    if not result.differs:
+        return None
+    return (
+        f"registered before with another {', '.join(result.differs)}; nothing was changed: "
+        "a wrong statement is corrected by `evidence act correction_of`"
+    )
 
 
 def _text(result: Result) -> str:
@@ -229,6 +249,8 @@ def _text(result: Result) -> str:
     line = f"{result.status:<11} {'-' if result.ern is None else result.ern!s:<14} {name}"
     if result.name_mismatch:
         line += f"  (its name speaks of another type than {result.media_type})"
+    if (note := _note(result)) is not None:
+        line += f"  ({note})"
     return line if result.error is None else f"{line}  {result.error.code}: {result.error}"
 
 
@@ -236,13 +258,7 @@ def _stated(roots: list[bytes], manifest: Path | None, sha256: str | None) -> St
     if manifest is not None and sha256 is not None:
         raise MalformedError("expected --manifest or --sha256, found both")
     if manifest is not None:
-        size_bytes = manifest.stat().st_size
-        if size_bytes > manifests.MANIFEST_BYTES_MAX:
-            raise MalformedError(
-                f"manifest: expected at most {manifests.MANIFEST_BYTES_MAX} bytes, "
-                f"found {size_bytes}"
-            )
-        digests = manifests.parse(manifest.read_bytes())
+        digests = manifests.parse(_whole(manifest, manifests.MANIFEST_BYTES_MAX))
         return Stated.of_manifest(digests, os.fsencode(manifest), roots)
     if sha256 is None:
         return Stated()
@@ -251,35 +267,77 @@ def _stated(roots: list[bytes], manifest: Path | None, sha256: str | None) -> St
     return Stated.of_file(roots[0], Digest.sha256_hex(sha256))
 
 
+def _whole(file: Path, size_bytes_max: int) -> bytes:
+    """A regular file's content; a device or a pipe might never end."""
+    try:
+        # Not waiting for the other end of a pipe, should it be one; asked of what was opened.
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise MalformedError(f"manifest: cannot be read ({error.strerror})") from error
+    with os.fdopen(descriptor, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise MalformedError("manifest: expected a regular file, found something else")
+        content = opened.read(size_bytes_max + 1)
+    if len(content) > size_bytes_max:
+        raise MalformedError(f"manifest: expected at most {size_bytes_max} bytes, found more")
+    return content
+
+
 def _folder(path: Path) -> frozenset[tuple[int, int]]:
     found = path.stat()
     return frozenset({(found.st_dev, found.st_ino)})
 
 
-def _show(output: Output, sources: Iterable[Source | Refused]) -> Exit:
-    files = size_bytes = refused = 0
+def _show(output: Output, sources: Iterable[Source | Refused], stated: Stated) -> Exit:
+    """What would become of the sources. What the sender stated a digest of is read and compared."""
+    counts: Counter[str] = Counter()
+    size_bytes = 0
+    exits: list[Exit] = []
+    for name, size, status, error in _foreseen(sources, stated):
+        counts[status] += 1
+        row: dict[str, Json] = {**name_fields(name), "status": status}
+        if size is not None:
+            size_bytes += size
+            row["size_bytes"] = size
+        row["error"] = None if error is None else f"{error.code}: {error}"
+        if error is not None and status != REFUSED:
+            exits.append(exit_of(error))
+        output.record(row, "  ".join(str(value) for value in row.values() if value is not None))
+    taken = counts[TAKEN] + counts[QUARANTINED]
+    summary: dict[str, Json] = {
+        "would_ingest": taken,
+        "would_quarantine": counts[QUARANTINED],
+        "would_refuse": counts[REFUSED],
+        "missing": counts[MISSING],
+        "bytes": size_bytes,
+    }
+    text = f"would take in {taken} files of {size_bytes} bytes, and refuse {counts[REFUSED]}"
+    if stated.complete:
+        text += f"; {counts[QUARANTINED]} are not as stated, {counts[MISSING]} are missing"
+    output.record({"summary": {**summary, "dry_run": True}}, text)
+    return worst(exits)
+
+
+def _foreseen(
+    sources: Iterable[Source | Refused], stated: Stated
+) -> Iterator[tuple[bytes, int | None, str, EvidenceError | None]]:
     for each in sources:
         if isinstance(each, Refused):
-            refused += 1
-            row: dict[str, Json] = {
-                **name_fields(each.name),
-                "status": "would_refuse",
-                "error": f"{each.error.code}: {each.error}",
-            }
+            yield each.name, None, REFUSED, each.error
+            continue
+        digest = stated.take(each.path)
+        error: EvidenceError | None = unnamed() if stated.is_unnamed(each.path) else None
+        if digest is None:
+            yield each.name, each.size_bytes, TAKEN, error
+            continue
+        try:
+            error = stated_digest_error(digest, fingerprint_of(each.path))
+        except EvidenceError as unread:
+            yield each.name, None, REFUSED, unread
         else:
-            files += 1
-            size_bytes += each.size_bytes
-            row = {
-                **name_fields(each.name),
-                "status": "would_ingest",
-                "size_bytes": each.size_bytes,
-                "error": None,
-            }
-        output.record(row, "  ".join(str(value) for value in row.values() if value is not None))
-    summary: dict[str, Json] = {"would_ingest": files, "would_refuse": refused, "bytes": size_bytes}
-    text = f"would take in {files} files of {size_bytes} bytes, and refuse {refused}"
-    output.record({"summary": {**summary, "dry_run": True}}, text)
-    return Exit.DONE
+            yield each.name, each.size_bytes, TAKEN if error is None else QUARANTINED, error
+    for name, missing in stated.missing():
+        yield name, None, MISSING, missing
 
 
 def add_to(app: typer.Typer) -> None:

@@ -17,10 +17,10 @@ from evidence_store.errors import EvidenceError
 from evidence_store.handling import handle
 from evidence_store.identifiers import CaseId, Ern
 from evidence_store.item import Item, Version
-from evidence_store.kinds import stated
 from evidence_store.page import Page
 from evidence_store.ports import CatalogReader
 from evidence_store.vault import Vault
+from evidence_store.wording import stated
 
 ErnArgument = Annotated[str, typer.Argument(help="The item, as in SI-2026-000123.")]
 
@@ -57,7 +57,7 @@ def show(context: typer.Context, ern: ErnArgument) -> None:
             for version in reader.versions(wanted)
         ]
     shown: dict[str, Json] = {**value, "versions": versions}
-    here.output.record(shown, json.dumps(shown, ensure_ascii=False, indent=2))
+    here.output.record(shown, json.dumps(shown, ensure_ascii=False, indent=2).split("\n"))
 
 
 def void(

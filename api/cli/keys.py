@@ -1,5 +1,6 @@
 """`evidence keys`: the keys that content is sealed to. No command prints a secret."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +59,8 @@ def backup(
     """Write a copy of the key file under a passphrase of its own, and read it back."""
     here = shared(context)
     chosen = passphrase_file
-    secret = new_passphrase if chosen is None else lambda: wiring.read_secret(chosen)
+    asked = partial(new_passphrase, "--passphrase-file")
+    secret = asked if chosen is None else lambda: wiring.read_passphrase(chosen)
     _keys(here, ask_passphrase).back_up(file, secret)
     here.output.record({"file": str(file)}, f"{file}: it opens with `age -d` and the passphrase")
 

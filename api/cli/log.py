@@ -36,7 +36,12 @@ def status(context: typer.Context) -> None:
         "pending": pending,
         "policy": str(ledger.policy(instance.home, log)),
     }
-    text = f"{log.origin}\n{row['size']} entries, {row['sealed_size']} sealed, {pending} waiting"
+    # The keys themselves are kilobytes; a person compares their names, a program takes the JSON.
+    text = [
+        log.origin,
+        f"{row['size']} entries, {row['sealed_size']} sealed, {pending} waiting",
+        *(f"signed by {each.name}+{each.key_id.hex()} ({each.type.name})" for each in log.vkeys),
+    ]
     here.output.record(row, text)
 
 
@@ -48,7 +53,7 @@ def checkpoint(context: typer.Context) -> Exit:
     if head is None:
         here.output.note("the log has no entries yet")
         return Exit.DONE
-    here.output.record(_head(head), _note(head))
+    here.output.record(_head(head), _note(head).splitlines())
     return Exit.DONE if head.sealed else Exit.AGAIN
 
 
@@ -92,7 +97,8 @@ def prove(
         if seq is None or receipt.recorded.seq == seq:
             row = receipt_fields(receipt)
             pending = pending or receipt.proof is None
-            here.output.record(row, f"{row['seq']} {row['act']}\n{receipt.proof or 'pending'}")
+            text = f"{receipt.proof or 'pending'}".splitlines()
+            here.output.record(row, [f"{row['seq']} {row['act']}", *text])
     return Exit.AGAIN if pending else Exit.DONE
 
 

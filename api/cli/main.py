@@ -4,6 +4,7 @@
 command. No traceback reaches a user; an unforeseen error is named by type and place.
 """
 
+import difflib
 import os
 import sys
 import traceback
@@ -18,13 +19,17 @@ from typer.exceptions import TyperException
 from api.cli.context import Shared
 from api.cli.exits import Exit, exit_of
 from api.cli.output import Output, ReaderGoneError
-from api.settings import HOME_VARIABLE
+from api.cli.start import INTERRUPTED
+from api.settings import HOME_VARIABLE, check_environment
 from evidence_store.errors import EvidenceError, MalformedError
 
 _EPILOG = (
     "--home DIR, --json and --text may stand anywhere on the line. JSON is the default when stdout "
-    "is not a terminal. Exit codes: 0 done, 2 usage, 3 integrity failure, 4 try again."
+    "is not a terminal. Exit codes: 0 done, 2 usage, 3 integrity failure, 4 try again, "
+    "130 interrupted."
 )
+
+NEAR = 0.75  # how alike two names are when one is likely to be the other, misspelt
 
 # In the order of the help. A command loads its own module only: all of them take half a second.
 MODULES: Mapping[str, Sequence[str]] = {
@@ -71,6 +76,7 @@ def root(
     text: Annotated[bool, typer.Option("--text", help="Write text, for a person.")] = False,
 ) -> None:
     """Keeps evidence, and proves that it was kept."""
+    check_environment()
     as_json = json or not (text or sys.stdout.isatty())
     context.obj = Shared(home.expanduser().absolute(), Output(as_json))
     context.call_on_close(context.obj.close)
@@ -84,6 +90,7 @@ def commands_of(modules: Iterable[str]) -> typer.Typer:
         epilog=_EPILOG,
         no_args_is_help=True,
         add_completion=False,
+        suggest_commands=False,
         pretty_exceptions_enable=False,
     )
     app.callback()(root)
@@ -103,11 +110,11 @@ def main(arguments: list[str] | None = None) -> int:
         output.problem(error)
         code = exit_of(error)
     except TyperException as error:
-        output.problem(MalformedError(f"{error}; `evidence COMMAND --help` says more"))
+        output.problem(MalformedError(_misspelt(error, arguments)))
         code = Exit.USAGE
     except (typer.Abort, KeyboardInterrupt):
-        output.note("interrupted; what was acknowledged is kept. Run the same command again.")
-        code = Exit.AGAIN
+        output.note(INTERRUPTED)
+        code = Exit.INTERRUPTED
     except ReaderGoneError:
         # Whoever read stdout has gone: no more can be said there, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -116,6 +123,22 @@ def main(arguments: list[str] | None = None) -> int:
         output.note(_unforeseen(error))
         code = Exit.AGAIN
     return code
+
+
+def _misspelt(error: TyperException, arguments: Sequence[str]) -> str:
+    """What is wrong with the call, in one sentence, by the names that are typed."""
+    known: Iterable[str] = getattr(error, "possibilities", None) or ()
+    message, typed = str(getattr(error, "message", "")), ""
+    if known:  # click names whatever is at all alike
+        typed = str(getattr(error, "option_name", ""))
+    else:
+        message = error.format_message()
+        typed = next((each for each in arguments if repr(each) in message), "")
+        if message.startswith("No such command"):
+            known = [each for commands in MODULES.values() for each in commands]
+    close = difflib.get_close_matches(typed, list(known), n=1, cutoff=NEAR) if typed else []
+    advice = f"; did you mean {close[0]}?" if close else ""
+    return f"{message.rstrip('.')}{advice or '; `evidence COMMAND --help` says more'}"
 
 
 def _needed(arguments: Sequence[str]) -> Sequence[str]:

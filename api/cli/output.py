@@ -32,9 +32,17 @@ class Output:
 
     as_json: bool
 
-    def record(self, value: Mapping[str, Json], text: str) -> None:
-        """One record: a JSON line, or the text for a person."""
-        self.line(_encode(value) if self.as_json else text)
+    def record(self, value: Mapping[str, Json], text: str | Sequence[str]) -> None:
+        """One record: a JSON line, or the text for a person: one line, or these lines.
+
+        A line break within a line is shown as an escape: it came with a value, a file's name or
+        a title, and would otherwise forge a line.
+        """
+        if self.as_json:
+            self.line(_encode(value))
+            return
+        for each in (text,) if isinstance(text, str) else text:
+            self.line(each)
 
     def line(self, text: str) -> None:
         """One line, flushed: what is acknowledged is seen at once.
@@ -85,13 +93,17 @@ def name_fields(name: bytes | None, field: str = "path") -> dict[str, Json]:
 
 
 def printable(text: str) -> str:
-    """The text without control characters: a file's name must not drive the terminal."""
+    """The text with escapes for what drives the terminal, breaks the line or turns its direction.
+
+    Whatever is not printable is shown, and none of it acts: a file's name may hold anything.
+    """
     if text.isprintable():
         return text
-    return "".join(
-        each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}"
-        for each in text
-    )
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def _cell(value: Json) -> str:

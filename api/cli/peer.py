@@ -43,7 +43,7 @@ def get(
     recorder = ledger.recorder(instance, acting)
     asking = Asking(server, recorder.by, instance.signing.sign, instance.clock)
     found: dict[str, Json] = asking.get(f"/v1/peer/{path.strip('/')}".rstrip("/"))
-    here.output.record(found, json.dumps(found, ensure_ascii=False, indent=2))
+    here.output.record(found, json.dumps(found, ensure_ascii=False, indent=2).split("\n"))
 
 
 @commands.command("deliver")
@@ -65,7 +65,7 @@ def deliver(
     recorder = ledger.recorder(instance, None if authority is None else AuthorityId(authority))
     asking = Asking(server, recorder.by, instance.signing.sign, instance.clock)
     found: dict[str, Json] = asking.send("/v1/peer/deliveries", file)
-    here.output.record(found, json.dumps(found, ensure_ascii=False, indent=2))
+    here.output.record(found, json.dumps(found, ensure_ascii=False, indent=2).split("\n"))
 
 
 @commands.command("deliveries")

@@ -81,7 +81,8 @@ def list_kinds(
         here.output.table(rows, ("number", "kind", "title"))
         return
     for each in chosen:
-        here.output.line(f"{each.number}. {each.title}\n{each.summary}\n")
+        for text in (f"{each.number}. {each.title}", each.summary, ""):
+            here.output.line(text)
         for field in each.fields:
             here.output.line(f"  {'*' if field.required else ' '} {field.name}: {field.label}")
 
@@ -169,7 +170,7 @@ def check_request(
     with instance.catalog.read() as reader:
         found = request(reader, desk.chains, _parsed(identifier), desk.authority)
         missing = what_is_missing(reader, desk.chains, found, desk.now, channel.value)
-    text = "\n".join(missing) or "complete: it may be sent"
+    text = list(missing) or "complete: it may be sent"
     here.output.record({"request": identifier, "missing": list(missing)}, text)
     return Exit.USAGE if missing else Exit.DONE
 
@@ -386,9 +387,9 @@ def _show(
             else []
         )
     row = request_row(dossier, found.at(now), missing)
-    text = f"{dossier}  {found.kind.title}: {found.at(now).state}, {found.track}"
+    text = [f"{dossier}  {found.kind.title}: {found.at(now).state}, {found.track}"]
     if missing:
-        text += "\nmissing before it may be sent:\n  " + "\n  ".join(missing)
+        text += ["missing before it may be sent:", *(f"  {each}" for each in missing)]
     if done_now:
         done(here, instance, row, text)
     else:

@@ -93,7 +93,7 @@ def _row(played: Played) -> dict[str, Json]:
     return row
 
 
-def _text(played: Played) -> str:
+def _text(played: Played) -> list[str]:
     mark = " " if played.expected else "!"
     lines = [f"{mark} {played.at:%Y-%m-%d %H:%M}  {played.step.who}: {played.step.say}"]
     lines += [f"      {each.decision} by {each.rule}  ({each.id})" for each in played.accesses]
@@ -101,4 +101,4 @@ def _text(played: Played) -> str:
         lines.append(f"      {played.error.get('code')}: {played.error.get('message')}")
     if played.problem:
         lines.append(f"      NOT AS EXPECTED: {played.problem}")
-    return "\n".join(lines)
+    return lines

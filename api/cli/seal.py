@@ -137,7 +137,7 @@ def field_key(path: Path, passphrase_file: Path | None) -> wiring.FieldKey:
         KeyUnavailableError, SettingsError: as `wiring.field_key`.
     """
     if passphrase_file is not None:
-        return wiring.field_key(path, wiring.read_secret(passphrase_file))
+        return wiring.field_key(path, wiring.read_passphrase(passphrase_file))
     try:
         return wiring.field_key(path, None)
     except KeyUnavailableError:
@@ -163,7 +163,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _new_key(here: Shared, path: Path, passphrase_file: Path | None) -> Exit:
-    passphrase = None if passphrase_file is None else wiring.read_secret(passphrase_file)
+    passphrase = None if passphrase_file is None else wiring.read_passphrase(passphrase_file)
     made = wiring.field_key(path, passphrase, new=True)
     public = made.public_key().public_bytes_raw()
     row: dict[str, Json] = {
@@ -173,7 +173,10 @@ def _new_key(here: Shared, path: Path, passphrase_file: Path | None) -> Exit:
     }
     here.output.record(
         row,
-        f"{row['public']}\nThe registry makes it known: evidence field-key add {row['public']}",
+        (
+            f"{row['public']}",
+            f"The registry makes it known: evidence field-key add {row['public']}",
+        ),
     )
     return Exit.DONE
 

@@ -126,7 +126,7 @@ def issue(
         "expires_at": made.expires_at.isoformat(),
     }
     here.output.record(
-        row, f"{token}\nAnother officer confirms it: evidence enrolment confirm {made.id}"
+        row, (token, f"Another officer confirms it: evidence enrolment confirm {made.id}")
     )
 
 

@@ -11,7 +11,7 @@ from api.cli.output import Json
 from evidence_store.granting import relist_grants
 from evidence_store.identifiers import StateCode
 from evidence_store.index_audit import whole_audit
-from evidence_store.kinds import stated
+from evidence_store.wording import named
 
 
 def init(
@@ -40,7 +40,7 @@ def init(
     made = wiring.create_instance(
         here.home,
         StateCode(state),
-        stated(authority, "authority"),
+        named(authority, "authority"),
         new_passphrase if passphrase else None,
         exercise=exercise,
     )

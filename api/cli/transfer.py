@@ -31,6 +31,7 @@ from evidence_store.moment import Moment
 from evidence_store.signed_digests import SignedDigests
 from evidence_store.transferring import (
     Arrived,
+    MeasuredOf,
     Release,
     Standing,
     accept,
@@ -117,7 +118,7 @@ def refuse_offer(
     transfer: TransferArgument,
     *,
     reason: Annotated[RefusalReason, typer.Option(help="Why.")],
-    note: Annotated[str, typer.Option(help="In words; can be withheld.")] = "",
+    note: Annotated[str | None, typer.Option(help="In words; can be withheld.")] = None,
     authority: AsOption = None,
 ) -> None:
     """Refuse an offer, with a reason, as the receiver."""
@@ -132,7 +133,7 @@ def withdraw_offer(
     context: typer.Context,
     transfer: TransferArgument,
     *,
-    note: Annotated[str, typer.Option(help="Why; can be withheld.")] = "",
+    note: Annotated[str | None, typer.Option(help="Why; can be withheld.")] = None,
     authority: AsOption = None,
 ) -> None:
     """Take an offer back, or close one whose time is over, as the sender."""
@@ -191,8 +192,9 @@ def receive_items(  # noqa: PLR0913 - one parameter for each thing that a receip
 ) -> None:
     """Sign for what arrived, item by item, as the receiver.
 
-    The digest of a digital item is measured now: of the --file that arrived, or of what this
-    instance stores.
+    The digest of a digital item is measured now: of the --file that arrived. Without one, only
+    what travels digitally is measured, in the store that both sides share, and the receipt says
+    so; of what was carried nothing was measured, and it is not_verifiable.
     """
     instance = shared(context).instance()
     recorder = ledger.recorder(instance, acting(authority))
@@ -206,7 +208,7 @@ def receive_items(  # noqa: PLR0913 - one parameter for each thing that a receip
             f"receipt: {', '.join(map(str, sorted(foreign)))} was not offered; name it with --extra"
         )
     arrived = [
-        _arrived(instance, item, lines.get(item.ern), files.get(item.ern), rest)
+        _arrived(instance, where.offer.mode, item, lines.get(item.ern), files.get(item.ern), rest)
         for item in where.offer.items
         if item.ern in where.open_items or not where.open_items
     ]
@@ -231,7 +233,7 @@ def declare_items(
     note: Annotated[str, typer.Option(help="What is known; can be withheld.")],
     authority: AsOption = None,
 ) -> None:
-    """Say of what is on its way that it is overdue, lost or found, as the sender."""
+    """Say of what is on its way, or lent, that it is overdue; lost; or found again; as the sender."""
     acts = {"overdue": ActType.OVERDUE, "lost": ActType.LOST_DECLARED, "found": ActType.FOUND}
     if what not in acts:
         raise MalformedError(f"declare: expected {', '.join(acts)}; found {what[:40]!r}")
@@ -300,6 +302,7 @@ def _files(texts: list[str]) -> dict[Ern, Path]:
 
 def _arrived(
     instance: Instance,
+    mode: Mode,
     item: OfferedItem,
     line: tuple[Condition, str | None] | None,
     file: Path | None,
@@ -307,17 +310,34 @@ def _arrived(
 ) -> Arrived | None:
     condition, note = line or (rest, None)
     measured: Fingerprint | None = None
+    of = MeasuredOf.ARRIVED
     if item.sha256 is not None and condition not in {Condition.MISSING, Condition.NOT_VERIFIABLE}:
-        measured = (
-            fingerprint_of(os.fsencode(file)) if file is not None else _of_store(instance, item)
-        )
-        matches = measured.sha256.hex == item.sha256
-        if condition is None or (condition is Condition.OK and not matches):
+        if file is not None:
+            measured = fingerprint_of(os.fsencode(file))
+        elif mode is Mode.DIGITAL:
+            measured, of = _of_store(instance, item), MeasuredOf.SHARED_STORE
+        if measured is None:
+            condition = _unmeasured(item, line, condition)
+        elif condition in {None, Condition.OK}:
+            matches = measured.sha256.hex == item.sha256
             condition = Condition.OK if matches else Condition.DIGEST_MISMATCH
     if condition is None:
         return None  # without a line: the receipt will be refused, naming it
     sha256 = None if measured is None else measured.sha256.hex
-    return Arrived(ReceiptLine(item.ern, condition, sha256, note), measured)
+    return Arrived(ReceiptLine(item.ern, condition, sha256, note), measured, of)
+
+
+def _unmeasured(
+    item: OfferedItem,
+    line: tuple[Condition, str | None] | None,
+    condition: Condition | None,
+) -> Condition:
+    """What can be said of a digital item of which nothing that arrived was measured."""
+    if line is not None and condition is Condition.OK:
+        raise MalformedError(
+            f"line: {item.ern}: ok needs the bytes that arrived; expected --file {item.ern}=FILE"
+        )
+    return Condition.NOT_VERIFIABLE if condition in {None, Condition.OK} else condition
 
 
 def _of_store(instance: Instance, item: OfferedItem) -> Fingerprint:
@@ -371,10 +391,10 @@ def _fields(found: Standing) -> dict[str, Json]:
     return {**_row(found.offer), "items": items}
 
 
-def _text(found: Standing) -> str:
+def _text(found: Standing) -> list[str]:
     offer = found.offer
     lines = [f"{offer.transfer}: {offer.sender} to {offer.receiver}, offer {offer.digest}"]
     for item in offer.items:
         last, custodian = found.items.get(item.ern, ("not recorded", "nobody"))
         lines.append(f"  {item.ern}: {last}; with {custodian}")
-    return "\n".join(lines)
+    return lines

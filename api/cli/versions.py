@@ -17,7 +17,7 @@ from evidence_store.derivation import Derivation, add_version
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import Ern
 from evidence_store.item import VersionType
-from evidence_store.kinds import stated
+from evidence_store.wording import stated
 from ingest.content import read_ahead
 from ingest.onepass import OnePass
 from ingest.sources import Source, absolute

@@ -84,7 +84,7 @@ def serve(
         found = listener.getsockname()[1]
         address = f"http://{f'[{host}]' if ':' in host else host}:{found}{PREFIX}"
         keys = [str(each.key) for each in cosigner.signers]
-        here.output.record({"address": address, "vkeys": keys}, "\n".join([address, *keys]))
+        here.output.record({"address": address, "vkeys": keys}, [address, *keys])
         config = uvicorn.Config(
             witness_app(cosigner, wiring.SystemClock()),
             access_log=False,
@@ -109,7 +109,7 @@ def cosign(
         answer = cosigner.add_checkpoint(_body(file), wiring.SystemClock().now())
     if isinstance(answer, Refused):
         raise _error(answer)
-    here.output.record(_cosigned(answer), str(answer).rstrip("\n"))
+    here.output.record(_cosigned(answer), str(answer).splitlines())
 
 
 @commands.command("refused")

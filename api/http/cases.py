@@ -26,10 +26,11 @@ from evidence_store.errors import NotFoundError, OutOfOrderError
 from evidence_store.identifiers import CaseId
 from evidence_store.intake import register_exhibit
 from evidence_store.item import Case
-from evidence_store.kinds import EvidenceKind, checked_fields, stated
+from evidence_store.kinds import EvidenceKind, checked_fields
 from evidence_store.moment import UNKNOWN, Moment
 from evidence_store.ports import CatalogReader
 from evidence_store.provider import ProviderTerms, Purpose
+from evidence_store.wording import named, stated
 
 OPENERS = (
     OfficerRole.PROSECUTOR,
@@ -156,8 +157,8 @@ def _keeps_registry(reader: CatalogReader, caller: Caller) -> bool:
 
 
 def _opened(caller: Caller, body: CaseAsked) -> Record:
-    title = stated(body.title, "title")
-    reference = None if body.reference is None else stated(body.reference, "reference")
+    title = named(body.title, "title")
+    reference = None if body.reference is None else named(body.reference, "reference")
     desk = caller.desk
     with desk.catalog.write() as writer:
         desk.insist(writer, OPENERS)
@@ -171,12 +172,12 @@ def _registered(caller: Caller, body: ExhibitAsked) -> Record:
     kind = EvidenceKind.PHYSICAL_EXHIBIT
     said = Statement(
         kind=kind,
-        collected_by=stated(body.collected_by, "collected_by"),
+        collected_by=named(body.collected_by, "collected_by", unknown=True),
         collected_at=Moment.parse(body.collected_at).not_after(desk.now),
-        method=stated(body.method, "method"),
-        place=stated(body.place, "place"),
-        source=stated(body.source, "source"),
-        title=None if body.title is None else stated(body.title, "title"),
+        method=stated(body.method, "method", unknown=True),
+        place=named(body.place, "place", unknown=True),
+        source=named(body.source, "source", unknown=True),
+        title=None if body.title is None else named(body.title, "title"),
         fields=checked_fields(
             kind,
             {

@@ -244,9 +244,9 @@ def _take(desk: Desk, transfer: TransferId, body: TransferStep) -> None:
         case "accepted":
             accept(catalog, recorder, transfer, person)
         case "refused" if body.reason is not None:
-            refuse(catalog, recorder, transfer, body.reason, body.note)
+            refuse(catalog, recorder, transfer, body.reason, body.note or None)
         case "withdrawn":
-            withdraw(catalog, recorder, transfer, body.note)
+            withdraw(catalog, recorder, transfer, body.note or None)
         case "released" if body.carrier is not None:
             how = Release(body.carrier, tuple(body.seals), body.packages, body.waybill)
             release(catalog, recorder, transfer, how)
@@ -255,7 +255,7 @@ def _take(desk: Desk, transfer: TransferId, body: TransferStep) -> None:
             rejected = [Ern.parse(each) for each in body.rejected]
             receive(catalog, recorder, transfer, arrived, person, body.extras, rejected)
         case "overdue" | "lost" | "found":
-            declare(catalog, recorder, transfer, DECLARED[body.act], body.note)
+            declare(catalog, recorder, transfer, DECLARED[body.act], body.note or None)
         case _:
             raise MalformedError(
                 "transfer: expected accepted, refused (with a reason), withdrawn, released (with a "

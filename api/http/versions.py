@@ -33,9 +33,9 @@ from evidence_store.errors import ConflictError, MalformedError, NotFoundError
 from evidence_store.identifiers import Ern
 from evidence_store.intake import Content
 from evidence_store.item import Version, VersionType
-from evidence_store.kinds import stated
 from evidence_store.ports import CatalogReader
 from evidence_store.verification import Comparison, Outcome, compare_digest
+from evidence_store.wording import stated
 from ingest.arriving import Arriving
 
 NUMBER_MAX = 10_000

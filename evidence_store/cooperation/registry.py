@@ -18,8 +18,8 @@ from evidence_store.cooperation.iso3166 import checked_code
 from evidence_store.errors import MalformedError
 from evidence_store.field_seal import PUBLIC_BYTES, key_id, public_key
 from evidence_store.identifiers import AuthorityId, CaseId, PersonCode, Role, StateCode
-from evidence_store.kinds import stated
 from evidence_store.moment import Moment
+from evidence_store.wording import stated
 
 E = TypeVar("E", bound=StrEnum)
 OPEN_END = Moment.parse("9999Z")

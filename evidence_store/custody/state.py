@@ -231,11 +231,22 @@ def after(custody: Custody, act: Act) -> Custody:
 
 def _permit(custody: Custody, act: Act) -> None:
     if act.type is ActType.REGISTERED or act.type not in possible(custody):
-        raise CustodyError(
-            f"{act.type}: the item is {_situation(custody)}; possible now: "
-            f"{', '.join(each.value for each in possible(custody))}"
-        )
+        raise CustodyError(f"{act.type}: {_why_not(custody, act.type)}")
     _permit_by(custody, act)
+
+
+def _why_not(custody: Custody, act: ActType) -> str:
+    """What the act needs, and what the item is: not all that could be done with it instead."""
+    found = _situation(custody)
+    states = TABLE[act][0] if act in TABLE else frozenset()
+    if not states:
+        return f"begins a history; the item is {found}"
+    if custody.state in states:
+        return f"not at this step; the item is {found}"
+    wanted = "held" if states >= HELD else ""
+    others = states - HELD if wanted else states
+    expected = [wanted] * bool(wanted) + sorted(each.value for each in others)
+    return f"expected an item that is {' or '.join(expected)}; found it {found}"
 
 
 def _permit_by(custody: Custody, act: Act) -> None:

@@ -15,8 +15,8 @@ from evidence_store.canonical import Json, canonical, parse_canonical
 from evidence_store.digest import Digest
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import SERIAL_MAX, AuthorityId, Ern, StateCode
-from evidence_store.kinds import stated
 from evidence_store.moment import Moment
+from evidence_store.wording import stated
 
 
 @dataclass(frozen=True, slots=True, order=True)

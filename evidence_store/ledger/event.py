@@ -19,6 +19,7 @@ from evidence_store.errors import MalformedError, ProofError
 from evidence_store.identifiers import KeyId, Subject, parse_subject
 from evidence_store.ledger.signing import verify_ed25519
 from evidence_store.moment import in_utc
+from evidence_store.wording import check_signed
 
 VERSION = 1
 SALT_BYTES = 32
@@ -46,12 +47,20 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An act that is to become an event. `data` is open, each of `private` can be withheld."""
+    """An act that is to become an event. `data` is open, each of `private` can be withheld.
+
+    Its words are as `wording.check_signed` wants them.
+    """
 
     item: Subject
     act: str
     data: Mapping[str, Json] = field(default_factory=dict)
     private: Mapping[str, Json] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Here, because nothing is signed that was not a draft: no door can forget it.
+        check_signed(self.data)
+        check_signed(self.private)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from evidence_store.cooperation.registry import member
 from evidence_store.digest import Digest
 from evidence_store.errors import MalformedError
 from evidence_store.identifiers import AuthorityId, CaseId, DossierId, DossierKind, Ern, PersonCode
-from evidence_store.kinds import stated
 from evidence_store.moment import Moment
 from evidence_store.provider import Purpose
+from evidence_store.wording import stated
 
 
 class Action(StrEnum):

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
 from evidence_store.errors import (
     CatalogBusyError,
     ConflictError,
+    DamagedError,
     EvidenceError,
     MalformedError,
     NoSpaceError,
@@ -27,7 +28,7 @@ _FAULTS: tuple[tuple[str, type[EvidenceError], str], ...] = (
     ("SQLITE_BUSY|SQLITE_LOCKED|55P03", CatalogBusyError, "somebody else is writing; try again"),
     (
         "SQLITE_CORRUPT|SQLITE_NOTADB|XX00[12]",
-        SettingsError,
+        DamagedError,
         "the database is damaged; restore it from a backup",
     ),
     (

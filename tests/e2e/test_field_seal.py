@@ -174,7 +174,9 @@ def test_a_field_key_is_its_owners_alone_and_never_written_over(kit: Kit, folder
 def test_a_field_key_can_be_under_a_passphrase(kit: Kit, folder: Path, tmp_path: Path) -> None:
     secret, wrong, key = tmp_path / "secret", tmp_path / "wrong", tmp_path / "protected.pem"
     secret.write_text("a long passphrase\n")
+    secret.chmod(0o600)
     wrong.write_text("another\n")
+    wrong.chmod(0o600)
     made = kit("--new-key", key, "--passphrase-file", secret).records[0]
     assert b"ENCRYPTED" in key.read_bytes()
     kit(folder, "--key", key, code=2)  # no terminal to ask at

@@ -55,6 +55,7 @@ def test_a_backup_of_the_key_takes_its_place(
     evidence.ingest(folder)
     secret = tmp_path / "passphrase"
     secret.write_text("correct horse\n")
+    secret.chmod(0o600)
     copy = tmp_path / "evidence-key.age"
     evidence("keys", "backup", copy, "--passphrase-file", secret)
     plain = pyrage.passphrase.decrypt(copy.read_bytes(), "correct horse")

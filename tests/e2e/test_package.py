@@ -77,7 +77,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Made:
     run(home, "version", "add", VIDEO, redacted, "--type", "redacted", "--method", "by hand")
     run(
         home, "transfer", "offer", VIDEO, KNIFE, "--to", "lab", "--to-person", "Dr. B", "--person", "A",
-        "--purpose", "analysis", "--reference", "Kt 1", "--valid-until", "2999Z", "--mode", "courier",
+        "--purpose", "analysis", "--reference", "Kt 1", "--valid-until", "2999Z", "--mode", "digital",
     )  # fmt: skip
     run(home, "transfer", "accept", "SI-TRF-000001", "--person", "Dr. B", "--as", "lab")
     run(home, "transfer", "release", "SI-TRF-000001", "--carrier", "Courier")

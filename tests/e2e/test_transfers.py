@@ -8,7 +8,7 @@ from tests.e2e.conftest import Evidence
 
 OFFER = (
     *("--to", "lab", "--to-person", "Dr. B", "--person", "Insp. A", "--purpose", "DNA analysis"),
-    *("--reference", "Kt 1/26", "--mode", "courier"),
+    *("--reference", "Kt 1/26", "--mode", "digital"),
 )
 
 
@@ -227,3 +227,45 @@ def test_acts_by_hand_follow_the_rules(evidence: Evidence, items: tuple[str, str
     assert shown["seals"] == {"B-1": "intact"}
     assert shown["holds"] == {"order 5": POLICE}
     assert shown["gaps"] == []
+
+
+@pytest.mark.parametrize("mode", ["hand", "courier", "diplomatic_bag"])
+def test_of_what_was_carried_nothing_is_measured_without_the_bytes_that_arrived(
+    evidence: Evidence, items: tuple[str, str], mode: str
+) -> None:
+    offer = tuple(mode if each == "digital" else each for each in OFFER)
+    transfer = evidence("transfer", "offer", items[0], *offer, "--valid-until", "2999Z").records[0][
+        "transfer"
+    ]
+    at_lab(evidence, "accept", transfer)
+    evidence("transfer", "release", transfer, "--carrier", "C")
+    at_lab(evidence, "receive", transfer, "--line", f"{items[0]}=ok", code=2)
+    at_lab(evidence, "receive", transfer, "--rest", "ok")
+    data = evidence("custody", items[0]).records[0]["timeline"][-1]["data"]
+    assert data["condition"] == "not_verifiable"
+    assert "measured" not in data
+
+
+def test_a_receipt_says_which_bytes_were_measured(
+    evidence: Evidence, items: tuple[str, str], folder: Path, released: str
+) -> None:
+    at_lab(evidence, "receive", released, "--rest", "ok")
+    data = evidence("custody", items[0]).records[0]["timeline"][-1]["data"]
+    assert data["measured_of"] == "shared_store"
+    back = evidence(
+        "transfer", "offer", items[0], "--to", POLICE, "--to-person", "A", "--person", "Dr. B", "--purpose",
+        "return", "--reference", "Kt 1/26", "--valid-until", "2999Z", "--as", "lab",
+    ).records[0]["transfer"]  # fmt: skip
+    evidence("transfer", "accept", back, "--person", "A")
+    evidence("transfer", "release", back, "--carrier", "C", "--as", "lab")
+    file = f"{items[0]}={folder / 'note.txt'}"
+    evidence("transfer", "receive", back, "--person", "A", "--file", file)
+    data = evidence("custody", items[0]).records[0]["timeline"][-1]["data"]
+    assert (data["condition"], data["measured_of"]) == ("ok", "arrived")
+
+
+def test_what_was_only_accepted_is_not_lost_on_its_way(evidence: Evidence, offered: str) -> None:
+    at_lab(evidence, "accept", offered)
+    said = evidence("transfer", "declare", offered, "lost", "--note", "gone", code=2).err
+    assert "lost_declared" in said
+    assert custodians(evidence, offered) == [("accepted", POLICE)] * 2

@@ -10,8 +10,8 @@ from evidence_store.kinds import (
     field_from_text,
     kind_of,
     not_recorded,
-    stated,
 )
+from evidence_store.wording import stated
 
 
 def test_every_kind_has_a_table_of_fields_without_repetition() -> None:
