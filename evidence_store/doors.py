@@ -109,6 +109,10 @@ class DoorStore(TokenReader, Protocol):
         """End a token of an officer's; whether there was one."""
         ...
 
+    def end_tokens(self, officer: PersonCode, at: datetime) -> int:
+        """End all tokens of an officer's that have not ended; how many."""
+        ...
+
     def add_upload(self, upload: Upload) -> None:
         """Enter an upload."""
         ...

@@ -205,15 +205,16 @@ class PersonCode:
         return f"{self.role}-{self.serial:04d}"
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read a person code.
+    def parse(cls, text: str, role: Role | None = None) -> Self:
+        """Read a person code; with a role, one of that role.
 
         Raises:
-            MalformedError: on anything `str()` of a person code would not have written.
+            MalformedError: on anything `str()` of such a code would not have written.
         """
-        found = _match(
-            rf"({'|'.join(Role)})-(\d{{4,12}})", text, "person: expected the form COL-0004"
-        )
+        what = "person: expected the form COL-0004"
+        if role is not None:
+            what = f"{role.name.lower()}: expected the form {role}-0004"
+        found = _match(rf"({role or '|'.join(Role)})-(\d{{4,12}})", text, what)
         code = cls(Role(found[1]), int(found[2]))
         if str(code) != text:
             raise MalformedError(f"person: expected {code}, found {text[:80]!r}")

@@ -22,6 +22,7 @@ from api.http.caller import SessionOf
 from api.http.cases import case_routes
 from api.http.cooperation import cooperation_routes
 from api.http.custody import custody_routes
+from api.http.ending import ending_routes
 from api.http.events import event_routes
 from api.http.evidence import evidence_routes
 from api.http.finding import finding_routes
@@ -151,6 +152,7 @@ def create_app(
         custody_routes(),
         package_routes(),
         registry_routes(),
+        ending_routes(),
         cooperation_routes(),
         protection_routes(),
         finding_routes(),

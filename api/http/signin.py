@@ -20,10 +20,10 @@ from api.http.rates import Rate, network_of
 from api.http.records import Me
 from api.http.tokens import add_tokens
 from api.signin import SESSION_LIFE, SignIn
-from evidence_store.accounts import Method, Session
+from evidence_store.accounts import Enrolment, Method, Session
 from evidence_store.doors import DoorStore
 from evidence_store.errors import UnauthenticatedError
-from evidence_store.identifiers import PersonCode
+from evidence_store.identifiers import PersonCode, Role
 from evidence_store.ports import Clock
 
 TRIES_MAX = 60  # of one network in a minute: an office has one address
@@ -115,6 +115,22 @@ class EnrolmentMade(BaseModel):
     officer: str
     token: str
     expires_at: datetime
+
+
+class EnrolmentView(BaseModel):
+    """An enrolment that is open: for whom, and who said so."""
+
+    id: str
+    officer: str
+    issued_by: str
+    confirmed_by: str | None
+    expires_at: datetime
+
+
+class EnrolmentList(BaseModel):
+    """The enrolments that are neither used nor over."""
+
+    enrolments: list[EnrolmentView]
 
 
 class EnrolmentConfirmed(BaseModel):
@@ -219,7 +235,7 @@ def _add_sign_in(
     @routes.post("/session/passkey/options")
     def ask_passkey(asked: PasskeyAsked) -> PasskeyOptions:
         """What `navigator.credentials.get` is to be asked. Says nothing of whether there is such."""
-        officer = None if asked.officer is None else PersonCode.parse(asked.officer)
+        officer = None if asked.officer is None else PersonCode.parse(asked.officer, Role.OFFICER)
         return PasskeyOptions(**signin.passkey_options(officer))
 
     @routes.post("/session/passkey")
@@ -232,7 +248,10 @@ def _add_sign_in(
     def sign_in_by_password(answer: PasswordAnswer, request: Request, response: Response) -> Me:
         """Sign in by password and one-time code, where that is offered. The weaker way."""
         session, token = signin.by_password(
-            PersonCode.parse(answer.officer), answer.password, answer.code, _agent(request)
+            PersonCode.parse(answer.officer, Role.OFFICER),
+            answer.password,
+            answer.code,
+            _agent(request),
         )
         return entered(request, response, session, token)
 
@@ -283,11 +302,27 @@ def _add_issuing(
     def issue_enrolment(
         asked: EnrolmentAsked, session: Annotated[Session, Depends(signed_in)]
     ) -> EnrolmentMade:
-        """Issue a one-time link for an officer. For officers of the registry."""
-        made, token = signin.issue(session.officer, PersonCode.parse(asked.officer))
+        """Issue a one-time link for an officer. For officers of the registry.
+
+        It ends every other link of that officer's that is open.
+        """
+        made, token = signin.issue(session.officer, PersonCode.parse(asked.officer, Role.OFFICER))
         return EnrolmentMade(
             id=made.id, officer=str(made.officer), token=token, expires_at=made.expires_at
         )
+
+    @routes.get("/enrolments")
+    def list_enrolments(session: Annotated[Session, Depends(signed_in)]) -> EnrolmentList:
+        """The links that are open, and for whom: to be looked at before one is confirmed."""
+        found = signin.enrolments(session.officer)
+        return EnrolmentList(enrolments=[_enrolment_view(each) for each in found])
+
+    @routes.delete("/enrolments/{enrolment_id}", status_code=HTTPStatus.NO_CONTENT)
+    def cancel_enrolment(
+        enrolment_id: str, session: Annotated[Session, Depends(signed_in)]
+    ) -> None:
+        """Cancel a link that is open: from now on it opens nothing."""
+        signin.cancel(session.officer, enrolment_id)
 
     @routes.post("/enrolments/{enrolment_id}/confirmation")
     def confirm_enrolment(
@@ -315,7 +350,7 @@ def _add_enrolment(routes: APIRouter, signin: SignIn) -> None:
 
     @routes.post("/enrol", status_code=HTTPStatus.CREATED)
     def enrol_passkey(answer: EnrolPasskey) -> Enrolled:
-        """Enrol a passkey: the officer's only way in from now on."""
+        """Enrol a passkey: the officer's only way in from now on. Sessions and tokens are ended."""
         made = signin.enrol_passkey(answer.token, answer.credential, answer.name)
         return Enrolled(officer=str(made.officer), method=Method.PASSKEY)
 
@@ -347,6 +382,16 @@ def _me(signin: SignIn, session: Session) -> Me:
         authority=str(signin.officer(session.officer).authority),
         method=session.method,
         expires_at=session.expires_at,
+    )
+
+
+def _enrolment_view(found: Enrolment) -> EnrolmentView:
+    return EnrolmentView(
+        id=found.id,
+        officer=str(found.officer),
+        issued_by=str(found.issued_by),
+        confirmed_by=None if found.confirmed_by is None else str(found.confirmed_by),
+        expires_at=found.expires_at,
     )
 
 

@@ -158,6 +158,8 @@ TABLE = {
         INVISIBLE,
         INVISIBLE,
     ),
+    "end_sessions_of": REGISTRARS,  # and the registry officers of another authority, of theirs
+    "end_tokens_of": REGISTRARS,
     "propose_entry": REGISTRARS,
     "approve_change": REGISTRARS,
     "reject_change": REGISTRARS,
@@ -256,6 +258,8 @@ SESSION = {
     "end_session",
     "issue_enrolment",
     "confirm_enrolment",
+    "list_enrolments",
+    "cancel_enrolment",
     "make_a_token",
     "list_my_tokens",
     "end_a_token",
