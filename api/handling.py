@@ -111,7 +111,7 @@ def _chosen(kind: str) -> ActType:
     for each in BY_HAND:
         if each.value == kind:
             return each
-    raise MalformedError(f"act: expected one of {', '.join(BY_HAND)}; found {kind[:40]!r}")
+    raise MalformedError(f"act: expected one of {', '.join(BY_HAND)}", found=kind)
 
 
 def _data(

@@ -18,6 +18,9 @@ from evidence_store.moment import UNKNOWN, Moment
 FieldValue = str | int | bool | list[str]
 TEXT_CHARACTERS_MAX = 10_000
 LIST_ENTRIES_MAX = 1_000
+_UNSHOWN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 class EvidenceKind(StrEnum):
@@ -255,7 +258,7 @@ def checked_fields(kind: EvidenceKind, given: Mapping[str, FieldValue]) -> dict[
     foreign = sorted(given.keys() - table.keys())
     if foreign:
         raise MalformedError(
-            f"{kind}: expected fields among {', '.join(table) or 'none'}; found {foreign[0]!r}"
+            f"{kind}: expected fields among {', '.join(table) or 'none'}", found=foreign[0]
         )
     missing = [name for name, field in table.items() if field.required and name not in given]
     if missing:
@@ -274,7 +277,9 @@ def stated(text: str, what: str) -> str:
     """The text without surrounding space, insisting that something was stated.
 
     Raises:
-        MalformedError: if it is empty or unreasonably long.
+        MalformedError: if it is empty or unreasonably long, or holds what a screen does not show as
+            it is written: control characters but tabs and ends of lines, and those that turn the
+            direction of the text around (Unicode TR 36, section 2.5.5).
     """
     text = text.strip()
     if not text:
@@ -282,6 +287,12 @@ def stated(text: str, what: str) -> str:
     if len(text) > TEXT_CHARACTERS_MAX:
         raise MalformedError(
             f"{what}: expected at most {TEXT_CHARACTERS_MAX} characters, found {len(text)}"
+        )
+    unshown = _UNSHOWN.search(text)
+    if unshown is not None:
+        raise MalformedError(
+            f"{what}: expected characters that are shown as written, "
+            f"found U+{ord(unshown[0]):04X} at character {unshown.start() + 1}"
         )
     return text
 
@@ -312,7 +323,7 @@ def _checked_text(field: Field, text: str) -> str:
         return str(Ern.parse(text))
     if field.choices and text not in field.choices:
         choices = ", ".join(sorted(field.choices))
-        raise MalformedError(f"{field.name}: expected one of {choices}, found {text[:80]!r}")
+        raise MalformedError(f"{field.name}: expected one of {choices}", found=text)
     return text
 
 
@@ -335,7 +346,7 @@ def field_from_text(kind: EvidenceKind, name: str, text: str) -> FieldValue:
     field = next((field for field in FIELDS[kind] if field.name == name), None)
     if field is None:
         names = ", ".join(field.name for field in FIELDS[kind]) or "none"
-        raise MalformedError(f"{kind}: expected fields among {names}; found {name[:80]!r}")
+        raise MalformedError(f"{kind}: expected fields among {names}", found=name)
     match field.type:
         case _ if text == UNKNOWN:
             return text
@@ -346,6 +357,6 @@ def field_from_text(kind: EvidenceKind, name: str, text: str) -> FieldValue:
         case FieldType.YES_NO if text in {"yes", "no"}:
             return text == "yes"
         case FieldType.NUMBER | FieldType.YES_NO:
-            raise MalformedError(f"{name}: expected {field.type} or unknown, found {text[:80]!r}")
+            raise MalformedError(f"{name}: expected {field.type} or unknown", found=text)
         case FieldType.TEXT | FieldType.MOMENT | FieldType.ERN:
             return text

@@ -114,10 +114,12 @@ def of_error(request: Request, error: errors.EvidenceError) -> Response:
     status = status_of(error)
     headers = {}
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
-        headers["Retry-After"] = RETRY_SECONDS
+        stated = error.after_seconds if isinstance(error, errors.RateError) else None
+        headers["Retry-After"] = RETRY_SECONDS if stated is None else str(stated)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="evidence"'
-    return problem(request, status, error.code, str(error), error.details, headers)
+    detail = error.expected if isinstance(error, errors.MalformedError) else str(error)
+    return problem(request, status, error.code, detail, error.details, headers)
 
 
 def install(app: FastAPI) -> None:

@@ -313,7 +313,7 @@ def _single(
     with caller.instance.catalog.read() as reader:
         found = Registry(reader, caller.chains, known_at).find(kind, key)
     if found is None:
-        raise NotFoundError(f"there is no {key}")
+        raise NotFoundError(f"there is no such {kind}")
     row = _row(caller, found, at)
     response.headers["ETag"] = etag_of_bytes(repr(row).encode())
     return row

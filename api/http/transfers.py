@@ -10,7 +10,14 @@ from pydantic import BaseModel, Field
 from api import ledger
 from api.cooperation import item_named
 from api.http.caller import Caller, Reader, Transferrer
-from api.http.conditions import KeyHeader, MatchHeader, PreconditionFailedError, creates, once
+from api.http.conditions import (
+    KeyHeader,
+    MatchHeader,
+    PreconditionFailedError,
+    creates,
+    etags,
+    once,
+)
 from api.http.integrity import etag_of_bytes
 from api.http.knowing import hidden, insist_at_work, is_at_work, item_held, transfer_sided
 from api.http.paging import After, Limit, link_next
@@ -291,7 +298,7 @@ def _insist_side(caller: Caller, transfer: TransferId) -> None:
 
 
 def _insist_seen(caller: Caller, transfer: TransferId, if_match: str) -> None:
-    if _etag(_shown(caller, transfer, settle=False)) not in if_match.split(", "):
+    if _etag(_shown(caller, transfer, settle=False)) not in etags(if_match):
         raise PreconditionFailedError("it has changed since it was seen; look at it again")
 
 
