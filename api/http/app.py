@@ -1,6 +1,7 @@
 """The application: every route, who may call it, and what every answer carries.
 
-Nothing is open without sign-in but the public log, the witness, and whether it is alive. A request is
+Nothing is open without sign-in but the public log, the witness, the pages that say what this is,
+and whether it is alive. A request is
 given an identifier, and the logs hold that and no more: no names, no content, no secrets.
 """
 
@@ -23,6 +24,7 @@ from api.http.caller import SessionOf
 from api.http.cases import case_routes
 from api.http.cooperation import cooperation_routes
 from api.http.custody import custody_routes
+from api.http.described import describe_all
 from api.http.ending import ending_routes
 from api.http.events import event_routes
 from api.http.evidence import evidence_routes
@@ -31,6 +33,7 @@ from api.http.happenings import Places
 from api.http.integrity import Conditional, ContentDigest
 from api.http.log import log_routes
 from api.http.packages import package_routes
+from api.http.pages import page_routes
 from api.http.peers import DELIVERIES, peer_routes
 from api.http.protection import protection_routes
 from api.http.records import Alive, Ready
@@ -78,6 +81,10 @@ TAGS = [
     {"name": "finding", "description": "Hit or no hit, and blinded statements."},
     {"name": "transfers", "description": "Items change hands in an act of two sides."},
     {"name": "uploads", "description": "Resumable uploads (tus 1.0.0)."},
+    {
+        "name": "events",
+        "description": "How an upload, a transfer or a request stands, as it changes (a stream).",
+    },
     {"name": "log", "description": "The transparency log: public, and to be cached."},
     {"name": "witness", "description": "Cosignatures for other logs (C2SP tlog-witness)."},
     {"name": "webhooks", "description": "What an authority is told of, and where."},
@@ -163,6 +170,7 @@ def create_app(
         upload_routes(),
         webhook_routes(),
         event_routes(),
+        page_routes(),
         _health(),
     ):
         app.router.routes.extend(routes.routes)  # one list, that need not be searched in parts
@@ -186,18 +194,12 @@ def create_app(
 
 
 def _described(app: FastAPI) -> None:
-    """Let the description name the media type that problems have, with their model."""
+    """Let the description say what holds for all operations."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = made()
-            for path in document["paths"].values():
-                for operation in path.values():
-                    for response in operation["responses"].values():
-                        content = response.get("content", {})
-                        if problems.MEDIA_TYPE in content and "application/json" in content:
-                            content[problems.MEDIA_TYPE] = content.pop("application/json")
+            describe_all(made(), app.state.origin)
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents it

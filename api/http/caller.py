@@ -11,6 +11,7 @@ from typing import Annotated, Protocol
 from urllib.parse import quote
 
 from fastapi import Depends, Request
+from fastapi.openapi.models import APIKey
 from fastapi.security import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.concurrency import run_in_threadpool
@@ -250,22 +251,39 @@ async def _body(request: Request) -> bytes:
     return await request.body()
 
 
-def peer(request: Request, body: Annotated[bytes, Depends(_body)]) -> Peer:
-    """Which peer calls, by the signature of its request.
+class SignedByPeer(SecurityBase):
+    """What an operation says of peers in OpenAPI: that its request is signed."""
 
-    Raises:
-        UnauthenticatedError: if it has none that counts.
-    """
-    return _peer(request, body)
+    def __init__(self) -> None:
+        self.scheme_name = "peer"
+        said = (
+            "A signature of the request (RFC 9421) by an authority's registered key, over `@method`, "
+            "`@target-uri` and `content-digest`; with created, expires (within 300 s), nonce and "
+            "keyid in Signature-Input."
+        )
+        self.model = APIKey.model_validate(
+            {"in": "header", "name": "Signature", "description": said}
+        )
 
 
-def delivering_peer(request: Request) -> Peer:
-    """Which peer calls, before any of the body is read: its digest is for the route to compare.
+class _OfPeer(SignedByPeer):
+    async def __call__(self, request: Request, body: Annotated[bytes, Depends(_body)]) -> Peer:
+        """Which peer calls, by the signature of its request.
 
-    Raises:
-        UnauthenticatedError: as `peer`.
-    """
-    return _peer(request, None)
+        Raises:
+            UnauthenticatedError: if it has none that counts.
+        """
+        return await run_in_threadpool(_peer, request, body)
+
+
+class _OfDeliveringPeer(SignedByPeer):
+    def __call__(self, request: Request) -> Peer:
+        """Which peer calls, before any of the body is read: its digest is for the route to compare.
+
+        Raises:
+            UnauthenticatedError: if its request has no signature that counts.
+        """
+        return _peer(request, None)
 
 
 def _peer(request: Request, body: bytes | None) -> Peer:
@@ -292,5 +310,5 @@ Transferrer = Annotated[Caller, Depends(needs("transfer"))]
 Accessor = Annotated[Caller, Depends(needs("access"))]
 Handler = Annotated[Caller, Depends(needs("custody"))]
 Uploader = Annotated[Caller, Depends(needs("upload"))]
-PeerCaller = Annotated[Peer, Depends(peer)]
-DeliveringPeer = Annotated[Peer, Depends(delivering_peer)]
+PeerCaller = Annotated[Peer, Depends(_OfPeer())]
+DeliveringPeer = Annotated[Peer, Depends(_OfDeliveringPeer())]

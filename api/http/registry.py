@@ -33,6 +33,7 @@ from api.http.records import (
 )
 from api.http.routes import Routes
 from api.http.settling import settled
+from api.spelling import rfc3339
 from api.views import entry_row
 from evidence_store.cooperation.registry import (
     AuthorityEntry,
@@ -194,7 +195,7 @@ def _changes(routes: Routes) -> None:
             _insist_registrar(reader, caller)
             page = reader.dossiers.dossiers(DossierKind.REGISTRY, after=after, limit=limit)
         rows = [
-            {"change": str(each.id), "state": each.state, "made_at": each.made_at.isoformat()}
+            {"change": str(each.id), "state": each.state, "made_at": rfc3339(each.made_at)}
             for each in page.entries
         ]
         return {"changes": rows, "next_cursor": link_next(request, response, page.after)}
@@ -213,7 +214,7 @@ def _changes(routes: Routes) -> None:
         return {
             "change": str(dossier),
             "state": found.state,
-            "made_at": found.made_at.isoformat(),
+            "made_at": rfc3339(found.made_at),
             "proposed_by": str(first.officer),
             "entries": listed if isinstance(listed, list) else [],
         }

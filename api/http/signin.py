@@ -11,6 +11,8 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.openapi.models import APIKey
+from fastapi.security.base import SecurityBase
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.caller import insist_same_origin
@@ -175,6 +177,32 @@ def session_reader(signin: SignIn, *, secure: bool) -> Callable[[Request], Sessi
     return session_of
 
 
+class SignedIn(SecurityBase):
+    """A dependency: the session of whoever has signed in. To OpenAPI it is the cookie."""
+
+    def __init__(self, session_of: Callable[[Request], Session | None], *, secure: bool) -> None:
+        self._session_of = session_of
+        self.scheme_name = "session"
+        said = (
+            "The session of an officer who has signed in: a cookie, of a browser at this "
+            "application's own pages."
+        )
+        self.model = APIKey.model_validate(
+            {"in": "cookie", "name": _cookie(secure=secure), "description": said}
+        )
+
+    def __call__(self, request: Request) -> Session:
+        """The session.
+
+        Raises:
+            UnauthenticatedError: if there is none that counts.
+        """
+        found = self._session_of(request)
+        if found is None:
+            raise UnauthenticatedError("sign in")
+        return found
+
+
 def signin_routes(
     signin: SignIn, doors: DoorStore, clock: Clock, federation: Federation, *, secure: bool
 ) -> APIRouter:
@@ -188,11 +216,7 @@ def signin_routes(
     )
     session_of = session_reader(signin, secure=secure)
 
-    def signed_in(request: Request) -> Session:
-        found = session_of(request)
-        if found is None:
-            raise UnauthenticatedError("sign in")
-        return found
+    signed_in = SignedIn(session_of, secure=secure)
 
     def counted(request: Request) -> None:
         rate.take(network_of(request))

@@ -238,6 +238,7 @@ PUBLIC = {
     "health",
     "ready",
     "upload_options",
+    "list_problems",
     # before anybody has signed in
     "ask_passkey",
     "sign_in_by_passkey",

@@ -1,19 +1,28 @@
 """The form of answers over HTTP: methods, hosts, validators, problems, and what they never repeat."""
 
 import asyncio
+import base64
+import hashlib
 import json
 import re
+from collections.abc import MutableMapping
+from html.parser import HTMLParser
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.http.codes import CODES
 from api.http.connections import Patience, patient
+from api.http.languages import LANGUAGES, title
+from api.http.problems import status_of
+from api.http.signin import TRIES_MAX
+from api.http.uploads import TusError
 from api.http.watching import Counts
 from api.push_state import PushState
 from api.pushing import Pushing
-from evidence_store.errors import MalformedError
+from evidence_store.errors import EvidenceError, MalformedError
 from tests.doors import Doors, doors  # noqa: F401 - a fixture
 
 STREAMS = {"upload_events", "transfer_events", "request_events"}
@@ -77,15 +86,18 @@ def test_a_request_names_one_host(doors: Doors, hosts: list[bytes]) -> None:  # 
         "query_string": b"", "headers": [(b"host", each) for each in hosts], "root_path": "",
         "scheme": "http", "http_version": "1.1", "client": ("127.0.0.1", 1), "server": ("a", 1),
     }  # fmt: skip
-    sent: list[dict[str, Any]] = []
+    sent: list[Any] = []
 
-    async def receive() -> dict[str, Any]:
+    async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    asyncio.run(doors.client.app(scope, receive, send))
+    async def asked() -> None:
+        await doors.client.app(scope, receive, send)
+
+    asyncio.run(asked())
     assert sent[0]["status"] == 400
     assert json.loads(sent[1]["body"])["code"] == "E100"
 
@@ -100,7 +112,8 @@ def test_any_of_several_validators_may_be_the_right_one(doors: Doors) -> None:  
         headers = {"If-Match": spelled.format(seen)}
         done = doors("prosecutor", "POST", f"{path}/acts", json={"act": "moved"}, headers=headers)
         assert done.status_code == 200, (spelled, done.text)
-    weak = {"If-Match": f'W/"{seen}"'}
+    seen = doors("prosecutor", "GET", f"{path}/custody").headers["etag"]
+    weak = {"If-Match": f"W/{seen}"}
     refused = doors("prosecutor", "POST", f"{path}/acts", json={"act": "moved"}, headers=weak)
     assert refused.status_code == 412
 
@@ -154,14 +167,234 @@ def test_text_that_is_not_shown_as_it_is_written_is_refused(doors: Doors, mark: 
 
 def test_how_long_to_wait_is_said_once(doors: Doors) -> None:  # noqa: F811 - the fixture
     headers = {"Origin": "https://evidence.example"}
-    for _ in range(70):
-        answer = doors.client.post("/v1/session/passkey/options", json={}, headers=headers)
-        if answer.status_code == 429:
-            break
+    path = "/v1/session/passkey/options"
+    answers = [doors.client.post(path, json={}, headers=headers) for _ in range(TRIES_MAX + 1)]
+    answer = answers[-1]
     assert answer.status_code == 429
     seconds = int(answer.headers["retry-after"])
     assert 1 <= seconds <= 60
     assert f"{seconds} s" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "expected"),
+    [
+        ("/v1/cases", {}, {"pointer": "/title"}),
+        ("/v1/cases", {"title": ["x"]}, {"pointer": "/title"}),
+        ("/v1/cases", [], {"pointer": ""}),
+        ("/v1/cases", b'{"title": x}', {"pointer": ""}),
+        ("/v1/items?limit=0", None, {"parameter": "limit"}),
+        ("/v1/states?known_at=x", None, {"parameter": "known_at"}),
+    ],
+)
+def test_a_problem_points_into_the_body_or_names_the_parameter(
+    doors: Doors,  # noqa: F811 - the fixture
+    path: str,
+    body: object,
+    expected: dict[str, str],
+) -> None:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    method = "GET" if body is None else "POST"
+    answer = doors("registrar", method, path, content=content, headers=headers)
+    assert answer.status_code == 422, answer.text
+    (found,) = answer.json()["errors"]
+    del found["detail"]
+    assert found == expected
+
+
+def test_a_header_that_is_wrong_is_named(doors: Doors) -> None:  # noqa: F811 - the fixture
+    headers = {"Idempotency-Key": "x" * 129}
+    answer = doors("registrar", "POST", "/v1/cases", json={"title": "Case"}, headers=headers)
+    (found,) = answer.json()["errors"]
+    assert found["header"] == "Idempotency-Key"
+
+
+def _codes_raised() -> dict[str, set[type[EvidenceError]]]:
+    """The classes that have each code, of all that is loaded."""
+    found: dict[str, set[type[EvidenceError]]] = {}
+
+    def walk(kind: type[EvidenceError]) -> None:
+        if "code" in vars(kind):
+            found.setdefault(kind.code, set()).add(kind)
+        for each in kind.__subclasses__():
+            walk(each)
+
+    walk(EvidenceError)
+    return found
+
+
+def test_a_code_means_one_thing_and_is_explained() -> None:
+    raised = _codes_raised()
+    # A refusal is a refusal, by policy or by the way in; a conflict is one, of names or of writers.
+    shared = {"E100", "E403", "E409"}
+    assert {code for code, kinds in raised.items() if len(kinds) > 1} <= shared
+    root = Path(__file__).parents[2] / "api"
+    spelled = {
+        code
+        for path in root.rglob("*.py")
+        for code in re.findall(r'"(E\d{3})"', path.read_text(encoding="utf-8"))
+    }
+    assert set(raised) | spelled == set(CODES)
+    for code, kinds in raised.items():
+        for kind in kinds - {EvidenceError, TusError}:  # it states its own
+            status = status_of(kind.__new__(kind))
+            assert status in CODES[code].statuses, (code, kind)
+    for code, found in CODES.items():
+        assert len({title(code, found.statuses[0], each) for each in LANGUAGES}) in {
+            1,
+            len(LANGUAGES),
+        }
+
+
+# ---- Pages -----------------------------------------------------------------------------------------
+
+
+class _Page(HTMLParser):
+    """Every tag of a page, with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize("path", ["/", "/problems"])
+def test_a_page_needs_no_sign_in_and_loads_nothing(doors: Doors, path: str) -> None:  # noqa: F811 - the fixture
+    answer = doors.client.get(path, headers={"Accept": "text/html,*/*"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "script-src" not in policy
+    assert "unsafe" not in policy
+    style = answer.text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in policy  # or the browser would not apply it
+    tags = _Page(answer.text).tags
+    assert ("html", {"lang": "en"}) in tags
+    assert [name for name, _ in tags].count("h1") == 1
+    assert not {"script", "img", "link", "iframe", "form"} & {name for name, _ in tags}
+    for _, attributes in tags:
+        assert not [
+            each for each in attributes if each.startswith("on") or each in {"src", "style"}
+        ]
+        target = attributes.get("href") or "/"
+        assert target.startswith("/")
+        assert doors.client.get(target).status_code in {200, 404}  # nothing is sealed yet
+
+
+def test_the_front_page_names_the_log_and_how_to_verify(doors: Doors) -> None:  # noqa: F811 - the fixture
+    text = doors.client.get("/").text
+    assert doors(None, "GET", "/v1/log/keys").json()["origin"] in text
+    for each in (
+        "/v1/log/checkpoint",
+        "/v1/log/keys",
+        "/v1/openapi.json",
+        "/problems",
+        "verify.py",
+        "verify.sh",
+    ):
+        assert each in text
+
+
+def test_the_type_of_a_problem_leads_to_what_it_means(doors: Doors) -> None:  # noqa: F811 - the fixture
+    kind = doors("prosecutor", "GET", "/v1/nothing").json()["type"]
+    path, _, anchor = kind.partition("#")
+    page = doors.client.get(path, headers={"Accept": "text/html", "Accept-Language": "ar"})
+    assert ("h2", {"id": anchor}) in _Page(page.text).tags
+    assert 'dir="rtl"' in page.text
+    listed = doors.client.get(path, headers={"Accept-Language": "uk"})
+    assert listed.headers["content-type"] == "application/json"
+    assert [each["code"] for each in listed.json()["problems"]] == list(CODES)
+    assert listed.headers["content-language"] == "uk"
+
+
+def test_browsers_and_search_engines_get_what_they_ask_for_unasked(doors: Doors) -> None:  # noqa: F811 - the fixture
+    assert doors.client.get("/favicon.ico").status_code == 204
+    assert doors.client.get("/robots.txt").text == "User-agent: *\nDisallow: /\n"
+
+
+# ---- OpenAPI ---------------------------------------------------------------------------------------
+
+
+def test_every_operation_says_its_ways_in_and_its_headers(doors: Doors) -> None:  # noqa: F811 - the fixture
+    document = _openapi(doors)
+    assert document["servers"][0]["url"] == "https://evidence.example"
+    assert set(document["components"]["securitySchemes"]) == {"HTTPBearer", "session", "peer"}
+    described = {each["name"]: each["description"] for each in document["tags"]}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            where, responses = (method, path), operation["responses"]
+            ways = {name for each in operation.get("security", []) for name in each}
+            if path.startswith(("/v1/session", "/v1/tokens", "/v1/enrolments")):
+                is_open = operation["operationId"] in {
+                    "ask_passkey", "sign_in_by_passkey", "sign_in_by_password",
+                    "list_providers", "begin_at_provider", "come_back_from_provider",
+                }  # fmt: skip
+                assert ways == (set() if is_open else {"session"}), where
+            elif path.startswith("/v1/peer"):
+                assert ways == {"peer"}, where
+            elif ways:
+                assert ways == {"HTTPBearer", "session"}, where
+            assert all(described[each] for each in operation["tags"]), where
+            assert {"405", "500"} <= set(responses), where
+            assert ("304" in responses) <= (method == "get"), where
+            names = {each["name"] for each in operation.get("parameters", [])}
+            assert ("If-None-Match" in names) == ("304" in responses), where
+            if "304" in responses:
+                assert "ETag" in responses["200"]["headers"], where
+            assert "Retry-After" in responses["429"]["headers"], where
+            assert "Allow" in responses["405"]["headers"], where
+            if "after" in names:
+                assert "Link" in responses["200"]["headers"], where
+
+
+def test_the_codes_and_the_times_are_described(doors: Doors) -> None:  # noqa: F811 - the fixture
+    schemas = _openapi(doors)["components"]["schemas"]
+    assert schemas["Problem"]["properties"]["code"]["enum"] == list(CODES)
+    for name, schema in schemas.items():
+        if name.endswith("Asked"):
+            continue  # what somebody states may be as inexact as it is known
+        for field, found in schema.get("properties", {}).items():
+            if field.endswith("_at") and field not in {"roles_at", "collected_at", "occurred_at"}:
+                kinds = [each for each in found.get("anyOf", [found]) if each["type"] == "string"]
+                assert [each.get("format") for each in kinds] == ["date-time"], (name, field)
+
+
+def test_an_upload_can_be_built_from_the_description(doors: Doors) -> None:  # noqa: F811 - the fixture
+    operations = {
+        operation["operationId"]: operation
+        for path in _openapi(doors)["paths"].values()
+        for operation in path.values()
+    }
+
+    def asked(name: str) -> set[str]:
+        return {each["name"] for each in operations[name]["parameters"] if each["in"] == "header"}
+
+    create, append = operations["create_upload"], operations["append_to_upload"]
+    assert {"Tus-Resumable", "Upload-Length", "Upload-Metadata"} <= asked("create_upload")
+    assert {"Tus-Resumable", "Upload-Offset", "Upload-Checksum"} <= asked("append_to_upload")
+    assert "application/offset+octet-stream" in append["requestBody"]["content"]
+    assert "Location" in create["responses"]["201"]["headers"]
+    assert "Upload-Offset" in append["responses"]["204"]["headers"]
+
+
+def test_times_are_spelled_in_one_way(doors: Doors) -> None:  # noqa: F811 - the fixture
+    ern = doors.world.item()
+    doors.world.grant(doors.world.document(ern))
+    for path in (
+        "/v1/cases", "/v1/items", f"/v1/items/{ern}", f"/v1/items/{ern}/custody",
+        f"/v1/items/{ern}/events", f"/v1/items/{ern}/versions", "/v1/grants", "/v1/officers",
+        "/v1/states",
+    ):  # fmt: skip
+        answer = doors("prosecutor", "GET", path)
+        assert answer.status_code == 200, path
+        assert re.search(r"\d\d:\d\d[\d:.]*Z\"", answer.text), path
+        assert "+00:00" not in answer.text, path
 
 
 # ---- Lines -----------------------------------------------------------------------------------------
@@ -179,11 +412,12 @@ def test_what_is_refused_before_it_is_a_request_is_counted_and_can_be_found(
         async def app(_scope: object, _receive: object, _send: object) -> None:
             raise AssertionError("it never became a request")
 
-        config = Config(app, http=patient(Patience(), counts.unread), lifespan="off")
+        protocol: Any = patient(Patience(), counts.unread)
+        config = Config(app, http=protocol, lifespan="off")
         config.load()
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            lambda: config.http_protocol_class(config, ServerState(), {}), "127.0.0.1", 0
+            lambda: protocol(config, ServerState(), {}), "127.0.0.1", 0
         )
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
         writer.write(b"nonsense\r\n\r\n")
