@@ -83,6 +83,21 @@ _IF_NONE_MATCH: Json = {
     "description": "Validators that the caller has: 304 if one is still right.",
     "schema": _TEXT,
 }
+# Why what these make has no `Idempotency-Key`.
+_NOT_ONCE = {
+    "make_package": "Each is decided on and recorded anew, so there is no Idempotency-Key; nor a digest "
+    "of the whole, as it is sent while it is made: the package carries the digests of its parts.",
+    "open_access": "Each is decided on and recorded anew, so there is no Idempotency-Key.",
+    "make_a_token": "The token is shown once and kept nowhere, so there is no Idempotency-Key: an answer "
+    "that was lost leaves a token in the list, to be ended.",
+    "issue_enrolment": "The link is shown once and kept nowhere, so there is no Idempotency-Key: the next "
+    "one ends one whose answer was lost.",
+    "subscribe": "The secret is shown once and kept nowhere, so there is no Idempotency-Key: a "
+    "subscription whose answer was lost is in the list, to be ended.",
+    "register_person_statement": "No digest of a name is kept, not even of a request's, so there is no "
+    "Idempotency-Key.",
+    "create_upload": "The protocol goes on by the upload's offset, so there is no Idempotency-Key.",
+}
 _SCHEMES_OF_OFFICERS = ("HTTPBearer", "session")
 
 
@@ -109,6 +124,14 @@ def _operation(method: str, operation: Json, schemas: Json, *, has_sessions: boo
         operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
         for status in ("200", "304"):
             responses[status].setdefault("headers", {})["ETag"] = _ETAG
+    _headers(responses, schemas)
+    why = _NOT_ONCE.get(operation["operationId"])
+    if why is not None:
+        operation["description"] = f"{operation['description']}\n\n{why}"
+    _upload(operation)
+
+
+def _headers(responses: Json, schemas: Json) -> None:
     for status, response in responses.items():
         headers = response.setdefault("headers", {})
         headers["X-Request-Id"] = _REQUEST_ID
@@ -120,7 +143,6 @@ def _operation(method: str, operation: Json, schemas: Json, *, has_sessions: boo
         page = schemas.get(named.rpartition("/")[2], {})
         if "next_cursor" in page.get("properties", {}):
             headers["Link"] = _LINK
-    _upload(operation)
 
 
 def _upload(operation: Json) -> None:

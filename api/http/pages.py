@@ -111,10 +111,8 @@ def page_routes() -> Routes:
             said = {"Vary": "Accept, Accept-Language", "Content-Language": language}
             body = CodeList(problems=rows).model_dump_json()
             return Response(body, headers=said, media_type="application/json")
-        direction = ' dir="rtl"' if language in RIGHT_TO_LEFT else ""
         texts = [
-            f'<h2 id="{each.code}">{each.code} '
-            f'<span lang="{language}"{direction}>{escape(each.title)}</span></h2>'
+            f'<h2 id="{each.code}">{each.code} {_title(each, language)}</h2>'
             f"<p>HTTP {', '.join(map(str, each.statuses))}. {escape(each.meaning)}</p>"
             f"<p>What to do: {escape(each.advice)}</p>"
             for each in rows
@@ -133,6 +131,14 @@ def page_routes() -> Routes:
         return Response(status_code=204, headers={"Cache-Control": "public, max-age=86400"})
 
     return routes
+
+
+def _title(row: CodeView, language: str) -> str:
+    """A title, marked with its language where it is not the page's."""
+    if row.title == languages.title(row.code, row.statuses[0], languages.ENGLISH):
+        return escape(row.title)
+    direction = ' dir="rtl"' if language in RIGHT_TO_LEFT else ""
+    return f'<span lang="{language}"{direction}>{escape(row.title)}</span>'
 
 
 _TEXT = {"type": "string"}

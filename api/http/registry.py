@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from api import cooperation
 from api.http.caller import Caller, ForbiddenError, Reader, Registrar
-from api.http.conditions import KeyHeader, creates, etag_of, once
+from api.http.conditions import KeyHeader, MatchHeader, creates, etag_of, insist_unchanged, once
 from api.http.integrity import etag_of_bytes
 from api.http.knowing import hidden, is_home
 from api.http.paging import After, Limit, link_next
@@ -244,26 +244,32 @@ def _proposals(routes: Routes) -> None:
         return once(caller, key, "registry", body, made, "/v1/registry/changes/{change}")
 
     @routes.post("/registry/changes/{change}/approval", response_model=ChangeMade)
-    def approve_change(caller: Registrar, change: ChangePath) -> Record:
+    def approve_change(
+        caller: Registrar, change: ChangePath, if_match: MatchHeader = None
+    ) -> Record:
         """Approve a change that another officer proposed."""
         desk = caller.desk
         dossier = DossierId.parse(change, DossierKind.REGISTRY)
         with desk.catalog.read() as reader:
             _insist_registrar(reader, caller)
         with hidden(dossier):
+            insist_unchanged(caller, dossier, if_match)
             made = approve(desk.catalog, desk.recorder, desk.chains, desk.officer, dossier)
         cooperation.give_keys(caller.instance, made)
         shown = [document_of(each) for each in made]
         return settled(caller, {"change": change, "state": "approved", "entries": shown})
 
     @routes.post("/registry/changes/{change}/rejection", response_model=ChangeMade)
-    def reject_change(caller: Registrar, change: ChangePath, body: Reason) -> Record:
+    def reject_change(
+        caller: Registrar, change: ChangePath, body: Reason, if_match: MatchHeader = None
+    ) -> Record:
         """Reject a change, or withdraw one's own."""
         desk = caller.desk
         dossier = DossierId.parse(change, DossierKind.REGISTRY)
         with desk.catalog.read() as reader:
             _insist_registrar(reader, caller)
         with hidden(dossier):
+            insist_unchanged(caller, dossier, if_match)
             reject(desk.catalog, desk.recorder, desk.chains, desk.officer, dossier, body.reason)
         return settled(caller, {"change": change, "state": "rejected"})
 

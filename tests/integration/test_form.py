@@ -118,6 +118,51 @@ def test_any_of_several_validators_may_be_the_right_one(doors: Doors) -> None:  
     assert refused.status_code == 412
 
 
+def test_what_changes_a_thing_says_of_which_version(doors: Doors) -> None:  # noqa: F811 - the fixture
+    offer = {
+        "items": [str(doors.world.item())], "to": "bravo-central", "to_person": "B",
+        "purpose": "analysis", "reference": "Kt 1", "valid_until": "2099Z",
+    }  # fmt: skip
+    state = {"entry": "state", "code": "XD", "name": "D", "kind": "state", "languages": ["en"]}
+    transfer = doors("prosecutor", "POST", "/v1/transfers", json=offer).headers["location"]
+    change = doors("registrar", "POST", "/v1/registry", json={"entry": state}).headers["location"]
+    grant = str(doors.world.grant(doors.world.document(doors.world.item(), mode="certified_copy")))
+    asked = {"subject": "onward", "grant": grant, "to": "charlie-central", "reason": "trial"}
+    consent = doors("b-prosecutor", "POST", "/v1/consents", json=asked).headers["location"]
+    for who, path, step, body in (
+        ("b-central", transfer, "/steps", {"act": "accepted"}),
+        ("second", change, "/rejection", {"reason": "wrong"}),
+        ("second", change, "/approval", None),
+        ("central", consent, "/answer", {"act": "given", "reason": "trial"}),
+    ):
+        seen = doors(who, "GET", path).headers["etag"]
+        token = {"Authorization": f"Bearer {doors.token(who)}"}
+        for header, status in (({}, 428), ({"If-Match": '"0"'}, 412)):
+            answer = doors.client.post(path + step, json=body, headers={**token, **header})
+            assert answer.status_code == status, (path + step, answer.text)
+        if step != "/rejection":
+            done = doors.client.post(path + step, json=body, headers={**token, "If-Match": seen})
+            assert done.status_code == 200, (path + step, done.text)
+
+
+def test_a_parameter_that_says_nothing_is_refused_and_not_passed_over(doors: Doors) -> None:  # noqa: F811 - the fixture
+    for path in ("/v1/items?case=SI-CASE-0001", "/v1/items?limit=1&x'--=1", "/v1/log/keys?a=1"):
+        answer = doors("prosecutor", "GET", path)
+        assert (answer.status_code, answer.json()["code"]) == (422, "E100"), path
+        assert "x'--" not in answer.text
+    assert "after, limit" in doors("prosecutor", "GET", "/v1/items?case=x").json()["detail"]
+    assert doors.client.get("/?from=a-link").status_code == 200
+
+
+def test_what_makes_a_thing_has_a_key_or_says_why_not(doors: Doors) -> None:  # noqa: F811 - the fixture
+    for path, operations in _openapi(doors)["paths"].items():
+        post = operations.get("post", {})
+        names = {each["name"] for each in post.get("parameters", [])}
+        if "201" in post.get("responses", {}) and not path.startswith(("/v1/enrol", "/v1/peer")):
+            said = "Idempotency-Key" in names or "Idempotency-Key" in post["description"]
+            assert said, path
+
+
 # ---- Problems --------------------------------------------------------------------------------------
 
 
