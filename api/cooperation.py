@@ -234,7 +234,7 @@ def item_named(written: str) -> tuple[Ern, int | None]:
     """
     ern, slash, number = written.partition("/")
     if slash and not (number.isascii() and number.isdigit() and len(number) < 10):  # noqa: PLR2004 - 32 bits
-        raise MalformedError(f"item: expected SI-2026-000123/2, found {written[:80]!r}")
+        raise MalformedError("item: expected SI-2026-000123/2", found=written)
     return Ern.parse(ern), int(number) if slash else None
 
 

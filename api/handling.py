@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from api.cli.output import Json
+from api.spelling import rfc3339
 from evidence_store.canonical import Json as Canonical
 from evidence_store.classification import Classification
 from evidence_store.custody.act import ActType, SealCheck
@@ -100,7 +101,7 @@ def custody_fields(custody: Custody | None) -> dict[str, Json]:
     return {
         "state": custody.state.value,
         "custodian": str(custody.custodian),
-        "since": custody.since.isoformat(),
+        "since": rfc3339(custody.since),
         "seals": {number: check.value for number, check in custody.seals.items()},
         "holds": {hold: str(by) for hold, by in custody.holds.items()},
         "transfer": None if opened is None else opened.transfer,
@@ -111,7 +112,7 @@ def _chosen(kind: str) -> ActType:
     for each in BY_HAND:
         if each.value == kind:
             return each
-    raise MalformedError(f"act: expected one of {', '.join(BY_HAND)}; found {kind[:40]!r}")
+    raise MalformedError(f"act: expected one of {', '.join(BY_HAND)}", found=kind)
 
 
 def _data(

@@ -51,6 +51,8 @@ _REFUSALS = (
     AttributeError,
     RecursionError,
 )
+# The library's own words tell which check failed, and repeat what was sent: nobody is told either.
+REFUSED = "passkey: expected an answer to this question, given at this site, by a verified user"
 Json = dict[str, Any]
 
 
@@ -136,8 +138,8 @@ def registered(
             require_user_verification=True,
             supported_pub_key_algs=ALGORITHMS,
         )
-    except _REFUSALS as error:
-        raise _refused(error) from None
+    except _REFUSALS:
+        raise ProofError(REFUSED) from None
     # What is accepted now must be readable by those who check a consent in twenty years.
     public_key(found.credential_public_key)
     return to_base64url(found.credential_id), found.credential_public_key, found.sign_count
@@ -162,8 +164,8 @@ def asserted(site: Site, credential: Mapping[str, Any], challenge: bytes, passke
             credential_current_sign_count=passkey.sign_count,
             require_user_verification=True,
         )
-    except _REFUSALS as error:
-        raise _refused(error) from None
+    except _REFUSALS:
+        raise ProofError(REFUSED) from None
     if to_base64url(found.credential_id) != passkey.credential:
         raise ProofError("passkey: it is another one")
     return found.new_sign_count
@@ -196,9 +198,3 @@ def _bytes(credential: Mapping[str, Any], name: str) -> bytes:
     if not isinstance(found, str):
         raise ProofError(f"passkey: expected an answer with {name}")
     return from_base64url(found)
-
-
-def _refused(error: Exception) -> ProofError:
-    # The library's own refusals name what was expected and hold no secret; others could hold anything.
-    why = str(error) if isinstance(error, WebAuthnException) else "it is no answer to this"
-    return ProofError(f"passkey: {why[:200]}")

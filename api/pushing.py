@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -105,6 +106,8 @@ class Pushing:
     token: str = field(repr=False)
     state: PushState
     pace: Pace = field(default_factory=Pace)
+    in_clear: bool = False
+    """Whether the token may go over a line that others can read; to this machine it may always."""
     sent: Callable[[int], None] = lambda _: None
     stopped: threading.Event = field(default_factory=threading.Event)
     _pool: urllib3.PoolManager = field(
@@ -115,6 +118,11 @@ class Pushing:
         parts = urlsplit(self.server)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise MalformedError("--to: expected an address as in https://evidence.example")
+        if parts.scheme == "http" and not self.in_clear and not _is_loopback(parts.hostname):
+            raise MalformedError(
+                "--to: expected https: over http the token and the files can be read on the way; "
+                "--in-clear sends them all the same"
+            )
 
     def push(self, file: Outgoing) -> dict[str, Any]:
         """Send a file; what became of it.
@@ -286,3 +294,10 @@ def _refused(answer: urllib3.BaseHTTPResponse) -> EvidenceError:
         text = f"status {answer.status}"
     kind = UnavailableError if answer.status >= 500 else MalformedError  # noqa: PLR2004 - the server's side
     return kind(f"the server refuses: {text}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -159,7 +159,7 @@ def serve_on(
         )
         config = uvicorn.Config(
             app,
-            http=patient(patience),
+            http=patient(patience, counts.unread),
             access_log=False,
             log_config=None,
             server_header=False,

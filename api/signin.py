@@ -69,6 +69,12 @@ REFUSED = (
     "sign-in: expected an officer's code, password and one-time code that go together; after "
     f"{ATTEMPTS_MAX} wrong attempts, none is accepted for {LOCKED.seconds // 60} minutes"
 )
+NO_PASSKEY = (
+    "passkey: expected an answer to this question, given here, by a verified user, with a key that "
+    "was enrolled here"
+)
+DECOY_BYTES = 32  # where nobody has a passkey yet
+ENROLMENTS_MAX = 200
 NO_LINK = "link: expected one that is confirmed, unused and not over; ask for a new one"
 
 
@@ -112,7 +118,8 @@ class SignIn:
     def issue(self, by: PersonCode, officer: PersonCode) -> tuple[Enrolment, str]:
         """A one-time link's token for an officer, by an officer of the registry. Shown once.
 
-        It opens nothing until another officer of the registry confirms it.
+        It opens nothing until another officer of the registry confirms it. Other links of the
+        officer's that were open count no more.
 
         Raises:
             NotFoundError: if there is no such officer.
@@ -125,8 +132,32 @@ class SignIn:
                 raise OutOfOrderError(f"officer {officer}: expected a role, valid at {now:%F}")
         token = self._token()
         enrolment = Enrolment(_digest(token), officer, by, now + ENROLMENT_LIFE)
-        self._accounts.add_enrolment(enrolment)
+        self._accounts.add_enrolment(enrolment, now)
         return enrolment, token
+
+    def enrolments(self, by: PersonCode) -> Sequence[Enrolment]:
+        """Those that are open, confirmed or not, by when they are over; at most `ENROLMENTS_MAX`.
+
+        Raises:
+            OutOfOrderError: if `by` is no officer of the registry.
+        """
+        now = self._clock.now()
+        with self._registry() as registry:
+            registry.insist(by, self._home(registry), [OfficerRole.REGISTRY], now)
+        return self._accounts.open_enrolments(now, limit=ENROLMENTS_MAX)
+
+    def cancel(self, by: PersonCode, enrolment_id: str) -> None:
+        """End an enrolment that is open: for any officer of the registry, also its issuer.
+
+        Raises:
+            NotFoundError: if there is none that is open.
+            OutOfOrderError: if `by` is no officer of the registry.
+        """
+        now = self._clock.now()
+        with self._registry() as registry:
+            registry.insist(by, self._home(registry), [OfficerRole.REGISTRY], now)
+        if not self._accounts.end_enrolment(_digest_named(enrolment_id), now):
+            raise NotFoundError("there is no such enrolment")
 
     def confirm(self, by: PersonCode, enrolment_id: str) -> Enrolment:
         """Confirm an enrolment that another officer of the registry issued.
@@ -138,12 +169,9 @@ class SignIn:
         now = self._clock.now()
         with self._registry() as registry:
             registry.insist(by, self._home(registry), [OfficerRole.REGISTRY], now)
-        try:
-            digest = bytes.fromhex(enrolment_id)
-        except ValueError:
-            raise NotFoundError("there is no such enrolment") from None
+        digest = _digest_named(enrolment_id)
         found = self._accounts.enrolment(digest)
-        if found is None or found.id != enrolment_id:
+        if found is None:
             raise NotFoundError("there is no such enrolment")
         insist_on_another(by, [found.issued_by], "enrolment")
         if not self._accounts.confirm_enrolment(digest, by, now):
@@ -162,7 +190,9 @@ class SignIn:
         return options, self._codes(enrolment.officer)
 
     def enrol_passkey(self, token: str, credential: Mapping[str, Any], name: str) -> Passkey:
-        """Use the link up: this passkey is now the officer's only way in; all sessions are ended.
+        """Use the link up: this passkey is now the officer's only way in.
+
+        All sessions, tokens and other links of the officer's are ended with that.
 
         Raises:
             UnauthenticatedError: if the link does not count.
@@ -186,7 +216,7 @@ class SignIn:
     def enrol_password(self, token: str, password: str, challenge: str, code: str) -> PersonCode:
         """Use the link up for the fallback, with a code that shows that the secret has arrived.
 
-        Gives the officer, whose only way in this is now; all sessions are ended.
+        Gives the officer, whose only way in this is now, as with `enrol_passkey`.
 
         Raises:
             NotFoundError: if the fallback is not offered.
@@ -232,14 +262,15 @@ class SignIn:
         """A new session, and its token.
 
         Raises:
-            UnauthenticatedError: if the answer does not hold, or its officer is none any more.
+            UnauthenticatedError: if the answer does not hold, for every reason the same; or if its
+                officer is none any more.
         """
         try:
             challenge = said(credential, "webauthn.get").challenge
             wanted = self._take(Purpose.SIGN_IN, challenge).officer
             passkey = self._used(credential, challenge, wanted)
-        except ProofError as error:
-            raise UnauthenticatedError(str(error)) from None
+        except ProofError:
+            raise UnauthenticatedError(NO_PASSKEY) from None
         return self._begin(passkey.officer, Method.PASSKEY, agent)
 
     def by_password(
@@ -451,7 +482,19 @@ class SignIn:
         return to_base64url(self._random(TOKEN_BYTES))
 
     def _decoy(self, officer: PersonCode) -> str:
-        return to_base64url(hmac.digest(self._decoy_key, str(officer).encode(), "sha256"))
+        """As long as the passkeys that there are: other lengths would tell who has one.
+
+        Which of their lengths goes by the officer. When that passkey is replaced by a longer one,
+        the whole decoy is another, as a passkey is after a recovery.
+        """
+        place = self._drawn(f"{officer}\nplace", DECOY_BYTES)
+        beside = self._accounts.passkey_behind(place) or self._accounts.passkey_behind("")
+        length = DECOY_BYTES if beside is None else len(from_base64url(beside.credential))
+        return self._drawn(f"{officer}\n{length}", length)
+
+    def _drawn(self, what: str, length: int) -> str:
+        key = hmac.digest(self._decoy_key, what.encode(), "sha256")
+        return to_base64url(hashlib.shake_256(key).digest(length))
 
     def _enrolment(self, token: str) -> Enrolment:
         found = self._accounts.enrolment(_digest(token))
@@ -532,6 +575,21 @@ class SignIn:
 def _counts(session: Session, now: datetime) -> bool:
     is_idle = now - session.seen_at >= SESSION_IDLE
     return session.ended_at is None and now < session.expires_at and not is_idle
+
+
+def _digest_named(enrolment_id: str) -> bytes:
+    """The digest that an enrolment is known by.
+
+    Raises:
+        NotFoundError: if it is spelled as none.
+    """
+    try:
+        digest = bytes.fromhex(enrolment_id)
+    except ValueError:
+        raise NotFoundError("there is no such enrolment") from None
+    if digest.hex() != enrolment_id:
+        raise NotFoundError("there is no such enrolment")
+    return digest
 
 
 def _digest(token: str) -> bytes:

@@ -1,6 +1,7 @@
 """Records as both doors show them: the same names and values on the command line and over HTTP."""
 
 from api.cli.output import Json
+from api.spelling import rfc3339
 from evidence_store.cooperation.kind import Kind
 from evidence_store.cooperation.registry import OfficerEntry, document_of
 from evidence_store.cooperation.request import CONTENTS, Request
@@ -19,7 +20,7 @@ def dossier_row(found: Dossier) -> dict[str, Json]:
         "state": found.state,
         "from": found.owner.value,
         "to": None if found.counterpart is None else found.counterpart.value,
-        "changed_at": found.changed_at.isoformat(),
+        "changed_at": rfc3339(found.changed_at),
     }
 
 
@@ -151,7 +152,7 @@ def access_row(found: Access) -> dict[str, Json]:
     """An access."""
     return {
         "access": str(found.id),
-        "at": found.at.isoformat(),
+        "at": rfc3339(found.at),
         "officer": str(found.officer),
         "authority": found.authority.value,
         "item": str(found.ern),
@@ -168,7 +169,7 @@ def access_row(found: Access) -> dict[str, Json]:
         "first_byte": found.first_byte,
         "continues": None if found.continues is None else str(found.continues),
         "ended": found.ended,
-        "ended_at": None if found.ended_at is None else found.ended_at.isoformat(),
+        "ended_at": None if found.ended_at is None else rfc3339(found.ended_at),
     }
 
 
@@ -176,4 +177,4 @@ def entry_row(found: Recorded) -> dict[str, Json]:
     """An entry of the registry; an officer without the name."""
     row: dict[str, Json] = {**document_of(found.entry)}
     row.pop("name") if isinstance(found.entry, OfficerEntry) else None
-    return {**row, "change": str(found.change), "recorded_at": found.at.isoformat()}
+    return {**row, "change": str(found.change), "recorded_at": rfc3339(found.at)}

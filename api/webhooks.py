@@ -15,6 +15,7 @@ from http import HTTPStatus
 from standardwebhooks import Webhook as Signer
 
 from api import notices, outward
+from api.spelling import rfc3339
 from api.wiring import Instance
 from evidence_store.age import stream
 from evidence_store.background import Outgoing, Webhook
@@ -221,8 +222,8 @@ def shown(instance: Instance, webhook: Webhook) -> dict[str, object]:
         "url": webhook.url,
         "events": sorted(webhook.events),
         "created_by": str(webhook.officer),
-        "created_at": webhook.created_at.isoformat(),
+        "created_at": rfc3339(webhook.created_at),
         "pending": instance.work.pending(webhook.id, most=1000),
-        "disabled_at": None if webhook.disabled_at is None else webhook.disabled_at.isoformat(),
+        "disabled_at": None if webhook.disabled_at is None else rfc3339(webhook.disabled_at),
         "reason": webhook.reason,
     }

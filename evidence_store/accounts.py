@@ -93,6 +93,7 @@ class Enrolment:
     expires_at: datetime
     confirmed_by: PersonCode | None = None
     used_at: datetime | None = None
+    """When it was used up, or ended by another link or by an officer of the registry."""
 
     def __post_init__(self) -> None:
         _insist_digest(self.digest)
@@ -184,12 +185,27 @@ class AccountStore(Protocol):
         """
         ...
 
-    def add_enrolment(self, enrolment: Enrolment) -> None:
-        """Enter an enrolment."""
+    def passkey_behind(self, credential: str) -> Passkey | None:
+        """The first passkey in the order of credentials from this one on; None if there is none."""
+        ...
+
+    def add_enrolment(self, enrolment: Enrolment, now: datetime) -> None:
+        """Enter an enrolment; every other open one of its officer's is ended in the same transaction.
+
+        Otherwise a link that was lost would let its finder in after the recovery.
+        """
         ...
 
     def enrolment(self, digest: bytes) -> Enrolment | None:
         """The enrolment of this digest."""
+        ...
+
+    def open_enrolments(self, now: datetime, *, limit: int) -> Sequence[Enrolment]:
+        """Those that are neither used nor over, confirmed or not, by when they are over."""
+        ...
+
+    def end_enrolment(self, digest: bytes, now: datetime) -> bool:
+        """End one that is open; False if there is no such."""
         ...
 
     def confirm_enrolment(self, digest: bytes, by: PersonCode, now: datetime) -> bool:
@@ -199,8 +215,8 @@ class AccountStore(Protocol):
     def enrol(self, digest: bytes, way: Passkey | Password | Identity, now: datetime) -> bool:
         """Use an enrolment up and make `way` its officer's only way in; False if it does not count.
 
-        In the same transaction: the passkeys, password, identity and lock of before are gone, every
-        session of the officer's is ended.
+        In the same transaction: the passkeys, password, identity and lock of before are gone, and
+        every session, token and other open enrolment of the officer's is ended.
 
         Raises:
             ConflictError: if the passkey or the identity is another officer's.

@@ -59,8 +59,7 @@ class Digest:
             digest = cls(Algorithm(name), bytes.fromhex(hexadecimal))
         except ValueError as error:
             raise MalformedError(
-                f"digest: expected algorithm:hex with one of "
-                f"{', '.join(Algorithm)}, found {text[:80]!r}"
+                f"digest: expected algorithm:hex with one of {', '.join(Algorithm)}", found=text
             ) from error
         if str(digest) != text:
             raise MalformedError(f"digest: {text[:80]!r} is not in canonical form")

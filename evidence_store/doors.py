@@ -125,6 +125,10 @@ class DoorStore(TokenReader, Protocol):
         """End a token of an officer's; whether there was one."""
         ...
 
+    def end_tokens(self, officer: PersonCode, at: datetime) -> int:
+        """End all tokens of an officer's that have not ended; how many."""
+        ...
+
     def add_upload(self, upload: Upload, bounds: UploadBounds) -> None:
         """Enter an upload; the uploads that it is made of are joined to it in the same step.
 

@@ -137,7 +137,7 @@ def moves(*lines: str) -> dict[tuple[str | None, str], str]:
         before, _, rest = line.partition(":")
         acts, arrow, to = rest.partition("->")
         if not arrow:
-            raise MalformedError(f"table: expected STATES: ACTS -> STATE, found {line!r}")
+            raise MalformedError("table: expected STATES: ACTS -> STATE", found=line)
         for state in (each.strip() for each in before.split(",")):
             for act in (each.strip() for each in acts.split(",")):
                 key = (None if state == "-" else state, act)

@@ -7,6 +7,8 @@ statuses are not known here: they exist in `api` only.
 
 from collections.abc import Mapping, Sequence
 
+FOUND_CHARACTERS_MAX = 80
+
 
 class EvidenceError(Exception):
     """Something this system refused or could not do.
@@ -23,9 +25,18 @@ class EvidenceError(Exception):
 
 
 class MalformedError(EvidenceError):
-    """The input is not in the form this system accepts."""
+    """The input is not in the form this system accepts.
+
+    `found` is what was there instead, for whoever typed it: `expected` is the message without it,
+    for logs and for answers that must not repeat what was sent.
+    """
 
     code = "E100"
+
+    def __init__(self, expected: str, *, found: str | None = None) -> None:
+        shown = "" if found is None else f", found {found[:FOUND_CHARACTERS_MAX]!r}"
+        super().__init__(expected + shown)
+        self.expected = expected
 
 
 class SettingsError(EvidenceError):
@@ -134,6 +145,11 @@ class RateError(EvidenceError):
     """Too many of these in the time; the same call succeeds later."""
 
     code = "E429"
+
+    def __init__(self, message: str, *, after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.after_seconds = after_seconds
+        """In how many seconds it is worth trying again, where that is known."""
 
 
 class NotFoundError(EvidenceError):

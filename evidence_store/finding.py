@@ -80,9 +80,7 @@ class Criteria:
         for name in ("crime", "district"):
             stated(getattr(self, name), f"index: {name}")
         if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", self.month, re.ASCII):
-            raise MalformedError(
-                f"index: expected a month as in 2022-03, found {self.month[:40]!r}"
-            )
+            raise MalformedError("index: expected a month as in 2022-03", found=self.month)
 
     @property
     def tags(self) -> list[str]:

@@ -248,9 +248,7 @@ def accept_grant(desk: Desk, dossier: DossierId, terms: str) -> Grant:
     with desk.catalog.act() as writer:
         found = grant(writer, desk.chains, dossier, desk.authority)
         if terms != found.terms.digest:
-            raise MalformedError(
-                f"terms: expected those of {found.terms.digest}, found {terms[:64]!r}"
-            )
+            raise MalformedError(f"terms: expected those of {found.terms.digest}", found=terms)
         taken = Taken("accepted", desk.officer, {"terms": terms})
         after = _take(writer, desk, dossier, found, taken, SIGNERS)
         start, end = found.terms.valid_from.earliest, found.terms.valid_until.earliest

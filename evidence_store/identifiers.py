@@ -25,7 +25,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 def _match(pattern: str, text: str, what: str) -> re.Match[str]:
     found = _compiled(pattern).fullmatch(text)
     if found is None:
-        raise MalformedError(f"{what}, found {text[:80]!r}")
+        raise MalformedError(f"{what}", found=text)
     return found
 
 
@@ -79,7 +79,7 @@ class Ern:
         )
         ern = cls(StateCode(found[1]), int(found[2]), int(found[3]))
         if str(ern) != text:
-            raise MalformedError(f"ERN: expected {ern}, found {text[:80]!r}")
+            raise MalformedError(f"ERN: expected {ern}", found=text)
         return ern
 
 
@@ -107,7 +107,7 @@ class CaseId:
         found = _match(r"([A-Z]{2})-CASE-(\d{4,12})", text, "case: expected the form SI-CASE-0007")
         case_id = cls(StateCode(found[1]), int(found[2]))
         if str(case_id) != text:
-            raise MalformedError(f"case: expected {case_id}, found {text[:80]!r}")
+            raise MalformedError(f"case: expected {case_id}", found=text)
         return case_id
 
 
@@ -157,7 +157,7 @@ class DossierId:
         )
         dossier = cls(StateCode(found[1]), DossierKind(found[2]), int(found[3]))
         if str(dossier) != text:
-            raise MalformedError(f"dossier: expected {dossier}, found {text[:80]!r}")
+            raise MalformedError(f"dossier: expected {dossier}", found=text)
         return dossier
 
 
@@ -205,18 +205,19 @@ class PersonCode:
         return f"{self.role}-{self.serial:04d}"
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read a person code.
+    def parse(cls, text: str, role: Role | None = None) -> Self:
+        """Read a person code; with a role, one of that role.
 
         Raises:
-            MalformedError: on anything `str()` of a person code would not have written.
+            MalformedError: on anything `str()` of such a code would not have written.
         """
-        found = _match(
-            rf"({'|'.join(Role)})-(\d{{4,12}})", text, "person: expected the form COL-0004"
-        )
+        what = "person: expected the form COL-0004"
+        if role is not None:
+            what = f"{role.name.lower()}: expected the form {role}-0004"
+        found = _match(rf"({role or '|'.join(Role)})-(\d{{4,12}})", text, what)
         code = cls(Role(found[1]), int(found[2]))
         if str(code) != text:
-            raise MalformedError(f"person: expected {code}, found {text[:80]!r}")
+            raise MalformedError(f"person: expected {code}", found=text)
         return code
 
 

@@ -255,7 +255,7 @@ def checked_fields(kind: EvidenceKind, given: Mapping[str, FieldValue]) -> dict[
     foreign = sorted(given.keys() - table.keys())
     if foreign:
         raise MalformedError(
-            f"{kind}: expected fields among {', '.join(table) or 'none'}; found {foreign[0]!r}"
+            f"{kind}: expected fields among {', '.join(table) or 'none'}", found=foreign[0]
         )
     missing = [name for name, field in table.items() if field.required and name not in given]
     if missing:
@@ -296,7 +296,7 @@ def _checked_text(field: Field, text: str) -> str:
         return str(Ern.parse(text))
     if field.choices and text not in field.choices:
         choices = ", ".join(sorted(field.choices))
-        raise MalformedError(f"{field.name}: expected one of {choices}, found {text[:80]!r}")
+        raise MalformedError(f"{field.name}: expected one of {choices}", found=text)
     return text
 
 
@@ -319,7 +319,7 @@ def field_from_text(kind: EvidenceKind, name: str, text: str) -> FieldValue:
     field = next((field for field in FIELDS[kind] if field.name == name), None)
     if field is None:
         names = ", ".join(field.name for field in FIELDS[kind]) or "none"
-        raise MalformedError(f"{kind}: expected fields among {names}; found {name[:80]!r}")
+        raise MalformedError(f"{kind}: expected fields among {names}", found=name)
     match field.type:
         case _ if text == UNKNOWN:
             return text
@@ -330,6 +330,6 @@ def field_from_text(kind: EvidenceKind, name: str, text: str) -> FieldValue:
         case FieldType.YES_NO if text in {"yes", "no"}:
             return text == "yes"
         case FieldType.NUMBER | FieldType.YES_NO:
-            raise MalformedError(f"{name}: expected {field.type} or unknown, found {text[:80]!r}")
+            raise MalformedError(f"{name}: expected {field.type} or unknown", found=text)
         case FieldType.TEXT | FieldType.MOMENT | FieldType.ERN:
             return text

@@ -76,7 +76,7 @@ class Moment:
             return cls(text, Precision.UNKNOWN, None)
         found = _FORM.fullmatch(text)
         if found is None:
-            raise MalformedError(f"time: {_EXPECTED}, found {text[:80]!r}")
+            raise MalformedError(f"time: {_EXPECTED}", found=text)
         if found["zone"] is None:
             raise MalformedError(
                 f"time: {text!r} has no zone; write {text}Z for UTC, or the offset, as in {text}+01:00"

@@ -407,6 +407,16 @@ def _changing(hall: Hall) -> dict[str, Callable[[str], Asked]]:
             lambda _: {"credential": {}},
         ),
         "subscribe": posted(lambda: "/v1/webhooks", lambda _: HOOK),
+        "end_sessions_of": lambda _: (
+            "DELETE",
+            f"/v1/officers/{hall.world.people['second']}/sessions",
+            {},
+        ),
+        "end_tokens_of": lambda _: (
+            "DELETE",
+            f"/v1/officers/{hall.world.people['second']}/tokens",
+            {},
+        ),
         "unsubscribe": lambda _: ("DELETE", f"/v1/webhooks/{hall.webhook()}", {}),
     }
 

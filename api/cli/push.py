@@ -26,6 +26,13 @@ from ingest.sources import Source
 
 ToOption = Annotated[str, typer.Option("--to", help="The server, as in https://evidence.example.")]
 CaseOption = Annotated[str, typer.Option(help="The case, as in SI-CASE-0001.")]
+InClearOption = Annotated[
+    bool,
+    typer.Option(
+        "--in-clear",
+        help="Send token and files over http, where they can be read on the way.",
+    ),
+]
 TokenOption = Annotated[
     Path | None,
     typer.Option(help=f"A file that holds the token; by default {TOKEN_VARIABLE} is read."),
@@ -59,6 +66,7 @@ def push(  # noqa: PLR0913 - one parameter for each thing that is said of the fi
     ] = None,
     at_once: AtOnceOption = 3,
     limit_rate: RateOption = None,
+    in_clear: InClearOption = False,
     collected_by: CollectedByOption = "unknown",
     collected_at: CollectedAtOption = "unknown",
     method: MethodOption = "unknown",
@@ -84,7 +92,7 @@ def push(  # noqa: PLR0913 - one parameter for each thing that is said of the fi
     parcel = Parcel(files, said, _seal(folder, manifest))
     pace, secret, exits = Pace(rate_of(limit_rate)), token_of(token_file), set[Exit]()
     with PushState(where) as kept, _progress(files) as progress:
-        pushing = Pushing(to, secret, kept, pace)
+        pushing = Pushing(to, secret, kept, pace, in_clear)
         if progress is not None:
             pushing.sent = lambda count: progress.advance(progress.task_ids[0], count)
         sealed = send_seal(pushing, parcel)

@@ -11,7 +11,7 @@ from api.cli.desk import OfficerOption, at_desk
 from api.cli.output import Json
 from api.tokens import SCOPES, make_token
 from evidence_store.errors import MalformedError, NotFoundError
-from evidence_store.identifiers import PersonCode
+from evidence_store.identifiers import PersonCode, Role
 
 token_commands = typer.Typer(no_args_is_help=True, help="Personal access tokens, for programs.")
 enrolment_commands = typer.Typer(no_args_is_help=True, help="One-time links to enrol officers.")
@@ -119,7 +119,7 @@ def issue(
     here, instance, desk = at_desk(context, officer)
     from api.serving import signing_in  # noqa: PLC0415 - it loads WebAuthn
 
-    made, token = signing_in(instance).issue(desk.officer, PersonCode.parse(code))
+    made, token = signing_in(instance).issue(desk.officer, PersonCode.parse(code, Role.OFFICER))
     row: dict[str, Json] = {
         "enrolment": made.id,
         "token": token,

@@ -38,6 +38,7 @@ def watch(  # noqa: PLR0913 - one parameter for each thing that is said of the f
     key: Annotated[Path, typer.Option(help="The kit's field key.", exists=True)],
     passphrase_file: PassphraseOption = None,
     token_file: pushed.TokenOption = None,
+    in_clear: pushed.InClearOption = False,
     state: pushed.StateOption = None,
     who: WhoOption = "unknown",
     where: WhereOption = "unknown",
@@ -72,13 +73,13 @@ def watch(  # noqa: PLR0913 - one parameter for each thing that is said of the f
     with PushState(path) as kept:
         public = signer.public_key().public_bytes_raw()
         circumstances = Circumstances(who, where, how, device)
-        Pushing(to, secret, kept)  # an address that is none is refused now
+        Pushing(to, secret, kept, in_clear=in_clear)  # an address that is none is refused now
         watched = watching.Watch(
             folder=FieldFolder.of(os.fsencode(folder), *own),
             said={"case": case, "source": source},
             sealer=watching.Sealer(signer, public, circumstances, tool()),
             state=kept,
-            pushing=lambda: Pushing(to, secret, kept, pace),
+            pushing=lambda: Pushing(to, secret, kept, pace, in_clear),
             told=told,
             at_once=at_once,
             settle_seconds=settle,

@@ -1,6 +1,7 @@
 """The application: every route, who may call it, and what every answer carries.
 
-Nothing is open without sign-in but the public log, the witness, and whether it is alive. A request is
+Nothing is open without sign-in but the public log, the witness, the pages that say what this is,
+and whether it is alive. A request is
 given an identifier, and the logs hold that and no more: no names, no content, no secrets.
 """
 
@@ -12,8 +13,9 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.routing import APIRoute
+from fastapi.responses import StreamingResponse
 from starlette.datastructures import MutableHeaders
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import fixity
@@ -23,6 +25,8 @@ from api.http.caller import SessionOf
 from api.http.cases import case_routes
 from api.http.cooperation import cooperation_routes
 from api.http.custody import custody_routes
+from api.http.described import describe_all
+from api.http.ending import ending_routes
 from api.http.events import event_routes
 from api.http.evidence import evidence_routes
 from api.http.finding import finding_routes
@@ -31,6 +35,7 @@ from api.http.integrity import Conditional, ContentDigest
 from api.http.known import Known
 from api.http.log import log_routes
 from api.http.packages import package_routes
+from api.http.pages import page_routes
 from api.http.peers import DELIVERIES, peer_routes
 from api.http.places import Places
 from api.http.protection import protection_routes
@@ -53,6 +58,7 @@ BODY_BYTES_MAX = BYTES_MAX
 QUERY_BYTES_MAX = 8 * 1024
 PARAMETERS_MAX = 50
 HEADERS_MAX = 100
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 DIGITS_MAX = 19  # of a number of bytes
 UNFORESEEN = "an error that was not foreseen; nothing half-done is kept"
 HEADERS = (
@@ -78,6 +84,10 @@ TAGS = [
     {"name": "finding", "description": "Hit or no hit, and blinded statements."},
     {"name": "transfers", "description": "Items change hands in an act of two sides."},
     {"name": "uploads", "description": "Resumable uploads (tus 1.0.0)."},
+    {
+        "name": "events",
+        "description": "How an upload, a transfer or a request stands, as it changes (a stream).",
+    },
     {"name": "log", "description": "The transparency log: public, and to be cached."},
     {"name": "witness", "description": "Cosignatures for other logs (C2SP tlog-witness)."},
     {"name": "webhooks", "description": "What an authority is told of, and where."},
@@ -132,6 +142,7 @@ def create_app(
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # where to would be said by a Host that anybody can send
         openapi_tags=TAGS,
         lifespan=lifespan or nothing,
         generate_unique_id_function=lambda route: route.name,
@@ -155,6 +166,7 @@ def create_app(
         custody_routes(),
         package_routes(),
         registry_routes(),
+        ending_routes(),
         cooperation_routes(),
         protection_routes(),
         finding_routes(),
@@ -162,6 +174,7 @@ def create_app(
         upload_routes(),
         webhook_routes(),
         event_routes(),
+        page_routes(),
         _health(),
     ):
         app.router.routes.extend(routes.routes)  # one list, that need not be searched in parts
@@ -179,6 +192,7 @@ def create_app(
     working_max = WORKING_ELSEWHERE_MAX if is_elsewhere else WORKING_MAX
     app.add_middleware(Turns, known=app.state.known, working_max=working_max)
     app.add_middleware(Bodies, is_streamed=_is_streamed)  # in whole, before it takes a turn
+    app.add_middleware(Heads)
     app.add_middleware(Limits)
     app.add_middleware(Around)  # the last that is added is the outermost
     app.add_middleware(Watch, counts=counts or Counts())
@@ -186,18 +200,12 @@ def create_app(
 
 
 def _described(app: FastAPI) -> None:
-    """Let the description name the media type that problems have, with their model."""
+    """Let the description say what holds for all operations."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = made()
-            for path in document["paths"].values():
-                for operation in path.values():
-                    for response in operation["responses"].values():
-                        content = response.get("content", {})
-                        if problems.MEDIA_TYPE in content and "application/json" in content:
-                            content[problems.MEDIA_TYPE] = content.pop("application/json")
+            describe_all(made(), app.state.origin)
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents it
@@ -264,13 +272,54 @@ class Around:
 
 
 def _methods(request: Request) -> list[str]:
-    """All methods that a path can be called by."""
-    found: set[str] = set()
-    for route in request.app.routes:
-        match, _ = route.matches({**request.scope, "method": "-"})
-        if match.value and isinstance(route, APIRoute):
-            found |= route.methods or set()
+    """All methods that a path can be called by. Each is tried: a router within tells only that."""
+    found = {each for each in METHODS if _takes(request.scope, each)}
+    if "GET" in found and not _is_stream(request.scope):
+        found.add("HEAD")
     return sorted(found)
+
+
+def _takes(scope: Scope, method: str) -> bool:
+    asked = {**scope, "method": method}
+    return any(route.matches(asked)[0] is Match.FULL for route in scope["app"].routes)
+
+
+def _is_stream(scope: Scope) -> bool:
+    """Whether what a GET would be answered does not end by itself."""
+    asked = {**scope, "method": "GET"}
+    for route in scope["app"].routes:
+        match, found = route.matches(asked)
+        if match is Match.FULL:
+            return getattr(found.get("route"), "response_class", None) is StreamingResponse
+    return False
+
+
+class Heads:
+    """Answers HEAD as GET without a body (RFC 9110, section 9.3.2), but for streams."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, as what it is answered like."""
+        if scope["type"] != "http" or scope["method"] != "HEAD" or not self._is_got(scope):
+            await self._app(scope, receive, send)
+            return
+        got = {**scope, "method": "GET"}
+
+        async def bare(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        try:
+            await self._app(got, receive, bare)
+        finally:  # what watches from outside names the route
+            scope.update({name: got[name] for name in ("route",) if name in got})
+
+    @staticmethod
+    def _is_got(scope: Scope) -> bool:
+        return not _takes(scope, "HEAD") and _takes(scope, "GET") and not _is_stream(scope)
 
 
 class Limits:
@@ -284,33 +333,31 @@ class Limits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        query: bytes = scope.get("query_string", b"")
-        if len(query) > QUERY_BYTES_MAX or query.count(b"&") >= PARAMETERS_MAX:
-            await _refuse(
-                scope, receive, send, 414, "E414", "the query is longer than anybody needs"
-            )
-            return
-        headers = dict(scope["headers"])
-        if len(scope["headers"]) > HEADERS_MAX:
-            await _refuse(
-                scope, receive, send, 431, "E431", f"expected at most {HEADERS_MAX} headers"
-            )
-            return
-        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
-            await _refuse(
-                scope, receive, send, 415, "E415", "expected a body that is not compressed"
-            )
-            return
-        if _is_streamed(scope):
+        refusal = _beyond(scope)
+        if refusal is not None:
+            await _refuse(scope, receive, send, *refusal)
+        else:
             await self._app(scope, receive, send)
-            return
-        stated = headers.get(b"content-length", b"0")
-        if not stated.isdigit() or len(stated) > DIGITS_MAX or int(stated) > BODY_BYTES_MAX:
-            await _refuse(
-                scope, receive, send, 413, "E413", f"expected at most {BODY_BYTES_MAX} bytes"
-            )
-            return
-        await self._app(scope, receive, send)
+
+
+def _beyond(scope: Scope) -> tuple[int, str, str] | None:
+    """Status, code and detail for a head that is refused as it is."""
+    query: bytes = scope.get("query_string", b"")
+    headers = dict(scope["headers"])
+    stated = headers.get(b"content-length", b"0")
+    is_number = stated.isdigit() and len(stated) <= DIGITS_MAX
+    refused: tuple[int, str, str] | None = None
+    if [name for name, _ in scope["headers"]].count(b"host") != 1:  # RFC 9112, section 3.2
+        refused = 400, "E100", "expected one Host header"
+    elif len(query) > QUERY_BYTES_MAX or query.count(b"&") >= PARAMETERS_MAX:
+        refused = 414, "E414", "the query is longer than anybody needs"
+    elif len(scope["headers"]) > HEADERS_MAX:
+        refused = 431, "E432", f"expected at most {HEADERS_MAX} headers"
+    elif headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        refused = 415, "E415", "expected a body that is not compressed"
+    elif not _is_streamed(scope) and (not is_number or int(stated) > BODY_BYTES_MAX):
+        refused = 413, "E413", f"expected at most {BODY_BYTES_MAX} bytes"
+    return refused
 
 
 def _is_streamed(scope: Scope) -> bool:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from fastapi import Depends, Request
+from fastapi.openapi.models import APIKey
 from fastapi.security import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.concurrency import run_in_threadpool
@@ -230,9 +231,9 @@ def insist_same_origin(request: Request) -> None:
         if site != "same-origin":
             raise ForbiddenError("expected a request from this application's own pages")
         return
-    origin = urlsplit(request.headers.get("origin", ""))
-    own = request.url
-    if (origin.scheme, origin.netloc) != (own.scheme, own.netloc):
+    # What a browser shows is compared with what is set up, not with a Host that anybody can send.
+    own = getattr(request.app.state, "origin", None)
+    if own is None or request.headers.get("origin") != own:
         raise ForbiddenError("expected a request from this application's own pages")
 
 
@@ -251,22 +252,39 @@ async def _body(request: Request) -> bytes:
     return await request.body()
 
 
-def peer(request: Request, body: Annotated[bytes, Depends(_body)]) -> Peer:
-    """Which peer calls, by the signature of its request.
+class SignedByPeer(SecurityBase):
+    """What an operation says of peers in OpenAPI: that its request is signed."""
 
-    Raises:
-        UnauthenticatedError: if it has none that counts.
-    """
-    return _peer(request, body)
+    def __init__(self) -> None:
+        self.scheme_name = "peer"
+        said = (
+            "A signature of the request (RFC 9421) by an authority's registered key, over `@method`, "
+            "`@target-uri` and `content-digest`; with created, expires (within 300 s), nonce and "
+            "keyid in Signature-Input."
+        )
+        self.model = APIKey.model_validate(
+            {"in": "header", "name": "Signature", "description": said}
+        )
 
 
-def delivering_peer(request: Request) -> Peer:
-    """Which peer calls, before any of the body is read: its digest is for the route to compare.
+class _OfPeer(SignedByPeer):
+    async def __call__(self, request: Request, body: Annotated[bytes, Depends(_body)]) -> Peer:
+        """Which peer calls, by the signature of its request.
 
-    Raises:
-        UnauthenticatedError: as `peer`.
-    """
-    return _peer(request, None)
+        Raises:
+            UnauthenticatedError: if it has none that counts.
+        """
+        return await run_in_threadpool(_peer, request, body)
+
+
+class _OfDeliveringPeer(SignedByPeer):
+    def __call__(self, request: Request) -> Peer:
+        """Which peer calls, before any of the body is read: its digest is for the route to compare.
+
+        Raises:
+            UnauthenticatedError: if its request has no signature that counts.
+        """
+        return _peer(request, None)
 
 
 def _peer(request: Request, body: bytes | None) -> Peer:
@@ -293,5 +311,5 @@ Transferrer = Annotated[Caller, Depends(needs("transfer"))]
 Accessor = Annotated[Caller, Depends(needs("access"))]
 Handler = Annotated[Caller, Depends(needs("custody"))]
 Uploader = Annotated[Caller, Depends(needs("upload"))]
-PeerCaller = Annotated[Peer, Depends(peer)]
-DeliveringPeer = Annotated[Peer, Depends(delivering_peer)]
+PeerCaller = Annotated[Peer, Depends(_OfPeer())]
+DeliveringPeer = Annotated[Peer, Depends(_OfDeliveringPeer())]

@@ -20,6 +20,7 @@ from api.http.paging import After, Limit, link_next
 from api.http.problems import problems
 from api.http.records import CasePage, CaseView, ExhibitView
 from api.http.routes import Routes
+from api.spelling import rfc3339
 from api.uploading import UPLOADERS
 from evidence_store.cooperation.registry import OfficerRole, member
 from evidence_store.errors import NotFoundError, OutOfOrderError
@@ -213,5 +214,5 @@ def _case(found: Case) -> CaseView:
         case=str(found.case_id),
         title=found.title,
         reference=found.reference,
-        opened_at=found.opened_at.isoformat(),
+        opened_at=rfc3339(found.opened_at),
     )

@@ -148,6 +148,14 @@ def etag_of(caller: Caller, dossier: Subject) -> str:
         return _etag(reader, dossier)
 
 
+def etags(header: str) -> set[str]:
+    """The validators of an `If-Match` (RFC 9110, section 13.1.1); those of ours hold no comma.
+
+    A weak one matches nothing here: comparison is strong.
+    """
+    return {each.strip(" \t") for each in header.split(",")}
+
+
 def insist_unchanged(caller: Caller, dossier: Subject, if_match: str | None) -> None:
     """Insist that a change is of the version that there is.
 
@@ -166,7 +174,7 @@ def insist_unchanged_within(reader: CatalogReader, dossier: Subject, if_match: s
     """
     if if_match is None:
         raise PreconditionRequiredError("expected If-Match with the ETag that was seen, or *")
-    if if_match.strip() != "*" and _etag(reader, dossier) not in if_match.split(", "):
+    if if_match.strip() != "*" and _etag(reader, dossier) not in etags(if_match):
         raise PreconditionFailedError("it has changed since it was seen; look at it again")
 
 

@@ -7,7 +7,9 @@ room for the new one, so whoever opens many and says nothing shuts nobody out.
 
 import asyncio
 import json
+import secrets
 from asyncio.events import TimerHandle
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
@@ -32,6 +34,10 @@ class Patience:
     window_bytes: int = 2048  # a body that brings less in two windows is let go of
 
 
+Tell = Callable[[HTTPStatus, str], None]
+"""Is told of each answer that is given here, and of its request's identifier."""
+
+
 class _Phase(Enum):
     """What the parser is in."""
 
@@ -45,6 +51,7 @@ class PatientProtocol(HttpToolsProtocol):
     """HTTP/1.1 of uvicorn, with an end to waiting. See `patient`."""
 
     patience: ClassVar[Patience]
+    tell: ClassVar[Sequence[Tell]] = ()
     waiting: ClassVar[dict["PatientProtocol", None]]
     """Those without a request, in the order in which they began to wait."""
 
@@ -85,7 +92,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         super().data_received(data)
         if self._phase is _Phase.HEAD and self._head_bytes > self.patience.head_bytes_max:
-            self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "E431", "the head is too large")
+            self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "E432", "the head is too large")
 
     def on_message_begin(self) -> None:
         """A head has begun; perhaps behind another request on the same connection."""
@@ -196,7 +203,10 @@ class PatientProtocol(HttpToolsProtocol):
         if is_answered or self.transport.is_closing():
             self.transport.abort()
             return
-        self.transport.write(_answer(status, code, detail))
+        request_id = secrets.token_hex(8)
+        for tell in self.tell:
+            tell(status, request_id)
+        self.transport.write(_answer(status, code, detail, request_id))
         self.transport.close()
         self._abort_later()
 
@@ -211,24 +221,26 @@ class PatientProtocol(HttpToolsProtocol):
         self._timer = None if seconds is None else self.loop.call_later(seconds, act)
 
 
-def patient(patience: Patience) -> type[PatientProtocol]:
+def patient(patience: Patience, tell: Tell | None = None) -> type[PatientProtocol]:
     """The protocol for one server; connections that wait are known to it alone."""
-    return type("Patient", (PatientProtocol,), {"patience": patience, "waiting": {}})
+    told = () if tell is None else (tell,)
+    return type("Patient", (PatientProtocol,), {"patience": patience, "waiting": {}, "tell": told})
 
 
-def _answer(status: HTTPStatus, code: str, detail: str) -> bytes:
+def _answer(status: HTTPStatus, code: str, detail: str, request_id: str) -> bytes:
     record = {
         "type": f"/problems#{code}",
         "title": status.phrase,
         "status": status.value,
         "code": code,
         "detail": detail,
-        "request_id": "",
+        "request_id": request_id,
     }
     body = json.dumps(record).encode()
     retry = f"retry-after: {RETRY_SECONDS}\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
-        f"content-length: {len(body)}\r\nx-content-type-options: nosniff\r\n{retry}connection: close\r\n\r\n"
+        f"content-length: {len(body)}\r\nx-content-type-options: nosniff\r\n"
+        f"x-request-id: {request_id}\r\n{retry}connection: close\r\n\r\n"
     )
     return head.encode() + body

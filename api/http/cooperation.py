@@ -402,10 +402,16 @@ def _consents(routes: Routes) -> None:
         return found
 
     @routes.post("/consents/{identifier}/answer", tags=["consents"], response_model=ConsentView)
-    def answer(caller: Granter, identifier: ConsentPath, body: ConsentAnswer) -> Record:
+    def answer(
+        caller: Granter,
+        identifier: ConsentPath,
+        body: ConsentAnswer,
+        if_match: MatchHeader = None,
+    ) -> Record:
         """Give, refuse, withdraw or drop a consent."""
         dossier = DossierId.parse(identifier, DossierKind.CONSENT)
         _consent(caller, dossier)
+        insist_unchanged(caller, dossier, if_match)
         answer_consent(caller.desk, dossier, body.act, body.reason)
         return settled(caller, _consent(caller, dossier))
 

@@ -32,6 +32,7 @@ from api.http.records import (
 )
 from api.http.routes import Routes
 from api.http.transfers import HANDLERS
+from api.spelling import rfc3339
 from api.wiring import Instance, found_log
 from evidence_store.audit import audit_item
 from evidence_store.classification import Classification
@@ -119,7 +120,7 @@ def _reading(routes: Routes) -> None:
                         "seq": row.act.seq,
                         "act": row.act.type.value,
                         "by": row.act.by.value,
-                        "recorded_at": row.act.at.isoformat(),
+                        "recorded_at": rfc3339(row.act.at),
                         "late": row.late,
                         "custodian": None if row.custodian is None else str(row.custodian),
                     }
@@ -195,7 +196,7 @@ def _event(caller: Caller, recorded: Recorded, *, whole: bool) -> EventView:
         seq=recorded.seq,
         act=event.act,
         by=str(event.by),
-        at=event.at.isoformat(),
+        at=rfc3339(event.at),
         data=dict(event.data),
         disclosed=dict(signed.disclosed()) if shown else {},
         commitment=signed.commitment.hex(),

@@ -24,6 +24,7 @@ from api.http.problems import problems
 from api.http.records import AccessPage, Decided, ItemPage, ItemView
 from api.http.routes import Routes
 from api.http.streaming import Streamed
+from api.spelling import rfc3339
 from api.views import access_row
 from evidence_store.accessing import (
     Opening,
@@ -326,6 +327,6 @@ def _listed_view(item: Listed) -> ItemView:
         case=str(item.case_id),
         kind=item.kind.value,
         status=item.status.value,
-        registered_at=item.registered_at.isoformat(),
+        registered_at=rfc3339(item.registered_at),
         title=item.title,
     )

@@ -84,6 +84,10 @@ _TITLES = {
         "Ahora no, o no por esta parte", "ليس الآن أو ليس من هذا الطرف",
         "Не зараз або не цією стороною",
     ),
+    "E432": (
+        "Too many headers", "Trop d’en-têtes", "Demasiadas cabeceras", "ترويسات كثيرة جدًا",
+        "Забагато заголовків",
+    ),
     "E460": (
         "The digest is another", "L’empreinte diffère", "El resumen es distinto",
         "البصمة مختلفة", "Інший дайджест",

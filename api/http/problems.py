@@ -23,6 +23,7 @@ log = logging.getLogger("evidence.http")
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "5"
 UNCHANGED = 304
+_CODES = {401: "E401", 404: "E404", 405: "E405"}
 _OF_ERROR: tuple[tuple[type[errors.EvidenceError], HTTPStatus], ...] = (
     (errors.IncompleteError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.UnauthenticatedError, HTTPStatus.UNAUTHORIZED),
@@ -55,13 +56,15 @@ class Problem(BaseModel):
     rule: str | None = None
     policy: str | None = None
     errors: list[dict[str, str]] | None = Field(
-        default=None, description="Each with a JSON pointer (RFC 6901) and what is wrong there."
+        default=None,
+        description="Each with what is wrong, and where: `pointer` (RFC 6901, into the body), "
+        "`parameter` (of path or query) or `header`.",
     )
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems that a route declares, beside those that any can answer."""
-    always = (400, 401, 403, 404, 408, 413, 414, 415, 422, 429, 431, 503)
+    always = (400, 401, 403, 404, 405, 408, 413, 414, 415, 422, 429, 431, 500, 503)
     unchanged: dict[int | str, dict[str, Any]] = (
         {UNCHANGED: {"description": "It is as the caller has it."}} if UNCHANGED in statuses else {}
     )
@@ -114,11 +117,13 @@ def of_error(request: Request, error: errors.EvidenceError) -> Response:
     status = status_of(error)
     headers = {}
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
-        headers["Retry-After"] = RETRY_SECONDS
+        stated = error.after_seconds if isinstance(error, errors.RateError) else None
+        headers["Retry-After"] = RETRY_SECONDS if stated is None else str(stated)
     headers |= getattr(error, "headers", {})
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="evidence"'
-    return problem(request, status, error.code, str(error), error.details, headers)
+    detail = error.expected if isinstance(error, errors.MalformedError) else str(error)
+    return problem(request, status, error.code, detail, error.details, headers)
 
 
 def install(app: FastAPI) -> None:
@@ -134,15 +139,12 @@ def install(app: FastAPI) -> None:
             await insist_on_claim(request)
         except errors.EvidenceError as refusal:
             return of_error(request, refusal)
-        found = [
-            {"pointer": _pointer(each["loc"]), "detail": str(each["msg"])}
-            for each in error.errors()[:100]
-        ]
+        found = [_fault(each["loc"], str(each["msg"])) for each in error.errors()[:100]]
         return problem(request, 422, "E100", "the request is not as it must be", {"errors": found})
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        code = {404: "E404", 405: "E405", 401: "E401"}.get(error.status_code, "E100")
+        code = _CODES.get(error.status_code, "E100")
         headers = dict(error.headers or {})
         return problem(request, error.status_code, code, str(error.detail), None, headers)
 
@@ -156,6 +158,19 @@ def install(app: FastAPI) -> None:
         return problem(
             request, 500, "E000", "an error that was not foreseen; nothing half-done is kept"
         )
+
+
+def _fault(where: Sequence[int | str], detail: str) -> dict[str, str]:
+    """Where something is wrong: a pointer into the body, or the name of a parameter or header.
+
+    A body that is no JSON has one fault, of the whole: the pointer to that is empty.
+    """
+    place, rest = str(where[0]) if where else "body", where[1:]
+    if place == "body":
+        is_json = detail != "JSON decode error"
+        return {"pointer": _pointer(rest) if is_json else "", "detail": detail}
+    name = ".".join(map(str, rest))
+    return {"header" if place == "header" else "parameter": name, "detail": detail}
 
 
 def _pointer(where: Sequence[int | str]) -> str:

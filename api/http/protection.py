@@ -23,6 +23,7 @@ from api.http.problems import problems
 from api.http.records import DossierPage, MeasurePage, MeasureView, TeamView
 from api.http.routes import Routes
 from api.http.settling import settled
+from api.spelling import rfc3339
 from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.errors import NotFoundError
 from evidence_store.identifiers import AuthorityId, DossierId, DossierKind, Ern
@@ -165,7 +166,7 @@ def _teams(routes: Routes) -> None:
                 "state": each.state,
                 "from": each.owner.value,
                 "to": None,
-                "changed_at": each.changed_at.isoformat(),
+                "changed_at": rfc3339(each.changed_at),
             }
             for each in rest[:limit]
         ]

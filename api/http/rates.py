@@ -4,6 +4,7 @@ Counts are this process's own and in memory; what guards an account for good is 
 catalog (`AccountStore.begin_attempt`). A network of IPv6 is its first 64 bits.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -47,7 +48,10 @@ class Rate:
             if len(self._counts) > NETWORKS_MAX:
                 del self._counts[next(iter(self._counts))]
         if count >= self._most:
-            raise RateError("too many tries from this network; wait a minute and try again")
+            seconds = math.ceil(start + self._span - now)
+            raise RateError(
+                f"too many tries from this network; try again in {seconds} s", after_seconds=seconds
+            )
 
 
 def network_of(request: Request) -> str:

@@ -28,7 +28,7 @@ class CaseView(BaseModel):
     case: str = Field(examples=["SI-CASE-0007"])
     title: str = Field(examples=["Shelling of the village of Brod"])
     reference: str | None = Field(examples=["Kt 117/2026"])
-    opened_at: str = Field(examples=["2026-03-14T09:20:00+00:00"])
+    opened_at: str = Field(examples=["2026-03-14T09:20:00Z"])
 
 
 class CasePage(BaseModel):
@@ -45,7 +45,7 @@ class ItemView(BaseModel):
     case: str = Field(examples=["SI-CASE-0007"])
     kind: str = Field(examples=["photo"])
     status: str = Field(examples=["registered"])
-    registered_at: str = Field(examples=["2026-03-14T09:20:00+00:00"])
+    registered_at: str = Field(examples=["2026-03-14T09:20:00Z"])
     title: str | None = None
 
 
@@ -62,7 +62,7 @@ class ReceiptView(BaseModel):
     seq: int = Field(examples=[3])
     act: str = Field(examples=["sealed"])
     by: str = Field(examples=["SI/police-directorate/1"])
-    at: str = Field(examples=["2026-03-14T09:20:00+00:00"])
+    at: str = Field(examples=["2026-03-14T09:20:00Z"])
     commitment: str = Field(description="SHA-256, hexadecimal.")
     index: int | None = Field(description="The entry's place in the log.")
     receipt: str = Field(examples=["sealed"])

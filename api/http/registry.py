@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from api import cooperation
 from api.http.caller import Caller, ForbiddenError, Reader, Registrar
-from api.http.conditions import KeyHeader, creates, etag_of, once
+from api.http.conditions import KeyHeader, MatchHeader, creates, etag_of, insist_unchanged, once
 from api.http.integrity import etag_of_bytes
 from api.http.knowing import hidden, is_home
 from api.http.paging import After, Limit, link_next
@@ -33,6 +33,7 @@ from api.http.records import (
 )
 from api.http.routes import Routes
 from api.http.settling import settled
+from api.spelling import rfc3339
 from api.views import entry_row
 from evidence_store.cooperation.registry import (
     AuthorityEntry,
@@ -194,7 +195,7 @@ def _changes(routes: Routes) -> None:
             _insist_registrar(reader, caller)
             page = reader.dossiers.dossiers(DossierKind.REGISTRY, after=after, limit=limit)
         rows = [
-            {"change": str(each.id), "state": each.state, "made_at": each.made_at.isoformat()}
+            {"change": str(each.id), "state": each.state, "made_at": rfc3339(each.made_at)}
             for each in page.entries
         ]
         return {"changes": rows, "next_cursor": link_next(request, response, page.after)}
@@ -213,7 +214,7 @@ def _changes(routes: Routes) -> None:
         return {
             "change": str(dossier),
             "state": found.state,
-            "made_at": found.made_at.isoformat(),
+            "made_at": rfc3339(found.made_at),
             "proposed_by": str(first.officer),
             "entries": listed if isinstance(listed, list) else [],
         }
@@ -243,26 +244,32 @@ def _proposals(routes: Routes) -> None:
         return once(caller, key, "registry", body, made, "/v1/registry/changes/{change}")
 
     @routes.post("/registry/changes/{change}/approval", response_model=ChangeMade)
-    def approve_change(caller: Registrar, change: ChangePath) -> Record:
+    def approve_change(
+        caller: Registrar, change: ChangePath, if_match: MatchHeader = None
+    ) -> Record:
         """Approve a change that another officer proposed."""
         desk = caller.desk
         dossier = DossierId.parse(change, DossierKind.REGISTRY)
         with desk.catalog.read() as reader:
             _insist_registrar(reader, caller)
         with hidden(dossier):
+            insist_unchanged(caller, dossier, if_match)
             made = approve(desk.catalog, desk.recorder, desk.chains, desk.officer, dossier)
         cooperation.give_keys(caller.instance, made)
         shown = [document_of(each) for each in made]
         return settled(caller, {"change": change, "state": "approved", "entries": shown})
 
     @routes.post("/registry/changes/{change}/rejection", response_model=ChangeMade)
-    def reject_change(caller: Registrar, change: ChangePath, body: Reason) -> Record:
+    def reject_change(
+        caller: Registrar, change: ChangePath, body: Reason, if_match: MatchHeader = None
+    ) -> Record:
         """Reject a change, or withdraw one's own."""
         desk = caller.desk
         dossier = DossierId.parse(change, DossierKind.REGISTRY)
         with desk.catalog.read() as reader:
             _insist_registrar(reader, caller)
         with hidden(dossier):
+            insist_unchanged(caller, dossier, if_match)
             reject(desk.catalog, desk.recorder, desk.chains, desk.officer, dossier, body.reason)
         return settled(caller, {"change": change, "state": "rejected"})
 
@@ -324,7 +331,7 @@ def _single(
     with caller.instance.catalog.read() as reader:
         found = Registry(reader, caller.chains, known_at).find(kind, key)
     if found is None:
-        raise NotFoundError(f"there is no {key}")
+        raise NotFoundError(f"there is no such {kind}")
     row = _row(caller, found, at)
     response.headers["ETag"] = etag_of_bytes(repr(row).encode())
     return row

@@ -5,19 +5,29 @@ to thread (to authenticate, to answer, to check the answer), and comparing a pat
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, TypeVar
 
 from fastapi import APIRouter
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from api.http.caller import EXAMINES, Claim
+from evidence_store.errors import MalformedError
+
+
+class UnknownParameterError(MalformedError):
+    """The query has a parameter that says nothing here."""
+
+    status = 422
+
 
 R = TypeVar("R", bound=BaseRoute)
 WORDS = 2  # of a path, that routes are found by: `v1` and what it is about
@@ -37,6 +47,21 @@ class Route(APIRoute):
         setattr(self, EXAMINES, is_worked_on)
         super().__init__(path, self._worked_on(endpoint) if is_worked_on else endpoint, **options)
 
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """As FastAPI; and a parameter that nobody knows is refused, not passed over in silence."""
+        handle = super().get_route_handler()
+        known = sorted(_parameters(self.dependant))
+
+        async def handler(request: Request) -> Response:
+            if set(request.query_params) - set(known):
+                raise UnknownParameterError(
+                    f"query: expected no parameter but {', '.join(known) or 'none'}"
+                )
+            return await handle(request)
+
+        # What anybody links to may come with what others add to a link.
+        return handler if self.path.startswith("/v1") else handle
+
     def _worked_on(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:
         def work(arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever the function answers
             for name, value in arguments.items():
@@ -53,6 +78,12 @@ class Route(APIRoute):
             return await run_in_threadpool(work, arguments)
 
         return worked_on
+
+
+def _parameters(dependant: Dependant) -> set[str]:
+    """The query parameters of a function, and of what it depends on."""
+    found = {each.alias for each in dependant.query_params}
+    return found.union(*(_parameters(each) for each in dependant.dependencies))
 
 
 def _name_of(route: APIRoute) -> str:

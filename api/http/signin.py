@@ -11,6 +11,8 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.openapi.models import APIKey
+from fastapi.security.base import SecurityBase
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.caller import insist_same_origin
@@ -20,10 +22,10 @@ from api.http.rates import Rate, network_of
 from api.http.records import Me
 from api.http.tokens import add_tokens
 from api.signin import SESSION_LIFE, SignIn
-from evidence_store.accounts import Method, Session
+from evidence_store.accounts import Enrolment, Method, Session
 from evidence_store.doors import DoorStore
 from evidence_store.errors import UnauthenticatedError
-from evidence_store.identifiers import PersonCode
+from evidence_store.identifiers import PersonCode, Role
 from evidence_store.ports import Clock
 
 TRIES_MAX = 60  # of one network in a minute: an office has one address
@@ -117,6 +119,22 @@ class EnrolmentMade(BaseModel):
     expires_at: datetime
 
 
+class EnrolmentView(BaseModel):
+    """An enrolment that is open: for whom, and who said so."""
+
+    id: str
+    officer: str
+    issued_by: str
+    confirmed_by: str | None
+    expires_at: datetime
+
+
+class EnrolmentList(BaseModel):
+    """The enrolments that are neither used nor over."""
+
+    enrolments: list[EnrolmentView]
+
+
 class EnrolmentConfirmed(BaseModel):
     """An enrolment that counts now."""
 
@@ -159,6 +177,32 @@ def session_reader(signin: SignIn, *, secure: bool) -> Callable[[Request], Sessi
     return session_of
 
 
+class SignedIn(SecurityBase):
+    """A dependency: the session of whoever has signed in. To OpenAPI it is the cookie."""
+
+    def __init__(self, session_of: Callable[[Request], Session | None], *, secure: bool) -> None:
+        self._session_of = session_of
+        self.scheme_name = "session"
+        said = (
+            "The session of an officer who has signed in: a cookie, of a browser at this "
+            "application's own pages."
+        )
+        self.model = APIKey.model_validate(
+            {"in": "cookie", "name": _cookie(secure=secure), "description": said}
+        )
+
+    def __call__(self, request: Request) -> Session:
+        """The session.
+
+        Raises:
+            UnauthenticatedError: if there is none that counts.
+        """
+        found = self._session_of(request)
+        if found is None:
+            raise UnauthenticatedError("sign in")
+        return found
+
+
 def signin_routes(
     signin: SignIn, doors: DoorStore, clock: Clock, federation: Federation, *, secure: bool
 ) -> APIRouter:
@@ -172,11 +216,7 @@ def signin_routes(
     )
     session_of = session_reader(signin, secure=secure)
 
-    def signed_in(request: Request) -> Session:
-        found = session_of(request)
-        if found is None:
-            raise UnauthenticatedError("sign in")
-        return found
+    signed_in = SignedIn(session_of, secure=secure)
 
     def counted(request: Request) -> None:
         rate.take(network_of(request))
@@ -219,7 +259,7 @@ def _add_sign_in(
     @routes.post("/session/passkey/options")
     def ask_passkey(asked: PasskeyAsked) -> PasskeyOptions:
         """What `navigator.credentials.get` is to be asked. Says nothing of whether there is such."""
-        officer = None if asked.officer is None else PersonCode.parse(asked.officer)
+        officer = None if asked.officer is None else PersonCode.parse(asked.officer, Role.OFFICER)
         return PasskeyOptions(**signin.passkey_options(officer))
 
     @routes.post("/session/passkey")
@@ -232,7 +272,10 @@ def _add_sign_in(
     def sign_in_by_password(answer: PasswordAnswer, request: Request, response: Response) -> Me:
         """Sign in by password and one-time code, where that is offered. The weaker way."""
         session, token = signin.by_password(
-            PersonCode.parse(answer.officer), answer.password, answer.code, _agent(request)
+            PersonCode.parse(answer.officer, Role.OFFICER),
+            answer.password,
+            answer.code,
+            _agent(request),
         )
         return entered(request, response, session, token)
 
@@ -283,11 +326,27 @@ def _add_issuing(
     def issue_enrolment(
         asked: EnrolmentAsked, session: Annotated[Session, Depends(signed_in)]
     ) -> EnrolmentMade:
-        """Issue a one-time link for an officer. For officers of the registry."""
-        made, token = signin.issue(session.officer, PersonCode.parse(asked.officer))
+        """Issue a one-time link for an officer. For officers of the registry.
+
+        It ends every other link of that officer's that is open.
+        """
+        made, token = signin.issue(session.officer, PersonCode.parse(asked.officer, Role.OFFICER))
         return EnrolmentMade(
             id=made.id, officer=str(made.officer), token=token, expires_at=made.expires_at
         )
+
+    @routes.get("/enrolments")
+    def list_enrolments(session: Annotated[Session, Depends(signed_in)]) -> EnrolmentList:
+        """The links that are open, and for whom: to be looked at before one is confirmed."""
+        found = signin.enrolments(session.officer)
+        return EnrolmentList(enrolments=[_enrolment_view(each) for each in found])
+
+    @routes.delete("/enrolments/{enrolment_id}", status_code=HTTPStatus.NO_CONTENT)
+    def cancel_enrolment(
+        enrolment_id: str, session: Annotated[Session, Depends(signed_in)]
+    ) -> None:
+        """Cancel a link that is open: from now on it opens nothing."""
+        signin.cancel(session.officer, enrolment_id)
 
     @routes.post("/enrolments/{enrolment_id}/confirmation")
     def confirm_enrolment(
@@ -315,7 +374,7 @@ def _add_enrolment(routes: APIRouter, signin: SignIn) -> None:
 
     @routes.post("/enrol", status_code=HTTPStatus.CREATED)
     def enrol_passkey(answer: EnrolPasskey) -> Enrolled:
-        """Enrol a passkey: the officer's only way in from now on."""
+        """Enrol a passkey: the officer's only way in from now on. Sessions and tokens are ended."""
         made = signin.enrol_passkey(answer.token, answer.credential, answer.name)
         return Enrolled(officer=str(made.officer), method=Method.PASSKEY)
 
@@ -347,6 +406,16 @@ def _me(signin: SignIn, session: Session) -> Me:
         authority=str(signin.officer(session.officer).authority),
         method=session.method,
         expires_at=session.expires_at,
+    )
+
+
+def _enrolment_view(found: Enrolment) -> EnrolmentView:
+    return EnrolmentView(
+        id=found.id,
+        officer=str(found.officer),
+        issued_by=str(found.issued_by),
+        confirmed_by=None if found.confirmed_by is None else str(found.confirmed_by),
+        expires_at=found.expires_at,
     )
 
 

@@ -10,7 +10,15 @@ from pydantic import BaseModel, Field
 from api import ledger
 from api.cooperation import item_named
 from api.http.caller import Caller, Reader, Transferrer
-from api.http.conditions import KeyHeader, MatchHeader, PreconditionFailedError, creates, once
+from api.http.conditions import (
+    KeyHeader,
+    MatchHeader,
+    PreconditionFailedError,
+    PreconditionRequiredError,
+    creates,
+    etags,
+    once,
+)
 from api.http.integrity import etag_of_bytes
 from api.http.knowing import hidden, insist_at_work, is_at_work, item_held, transfer_sided
 from api.http.paging import After, Limit, link_next
@@ -170,13 +178,11 @@ def _steps(routes: Routes) -> None:
     ) -> Record:
         """Take a step: accepted, refused, withdrawn, released, received, overdue, lost, found.
 
-        The rules of custody hold who acts second; whoever wants to act on what was seen only, says
-        so by `If-Match`.
+        Each says by `If-Match` of which standing it is; `*` leaves it to the rules of custody alone.
         """
         transfer = TransferId.parse(identifier)
         _insist_side(caller, transfer)
-        if if_match is not None and if_match.strip() != "*":
-            _insist_seen(caller, transfer, if_match)
+        _insist_seen(caller, transfer, if_match)
         if body.act in BY_HAND:
             insist_may_do_without(caller)
         _take(caller.desk, transfer, body)
@@ -184,11 +190,15 @@ def _steps(routes: Routes) -> None:
 
     @routes.post("/{identifier}/steps/signing")
     def prepare_transfer_step(
-        caller: Transferrer, identifier: TransferPath, body: TransferStep
+        caller: Transferrer,
+        identifier: TransferPath,
+        body: TransferStep,
+        if_match: MatchHeader = None,
     ) -> StepToSign:
         """What the officer's passkey is to sign so that a step is taken."""
         transfer = TransferId.parse(identifier)
         _insist_side(caller, transfer)
+        _insist_seen(caller, transfer, if_match)
         return asked(caller, str(transfer), body, lambda desk: _take(desk, transfer, body))
 
     @routes.post("/{identifier}/steps/signed", response_model=TransferView)
@@ -287,8 +297,18 @@ def _insist_side(caller: Caller, transfer: TransferId) -> None:
         transfer_sided(reader, transfer, caller.desk.authority)
 
 
-def _insist_seen(caller: Caller, transfer: TransferId, if_match: str) -> None:
-    if _etag(_shown(caller, transfer, settle=False)) not in if_match.split(", "):
+def _insist_seen(caller: Caller, transfer: TransferId, if_match: str | None) -> None:
+    """Insist that a step is of the standing that there is.
+
+    Raises:
+        PreconditionRequiredError: if it does not say of which.
+        PreconditionFailedError: if it is of another.
+    """
+    if if_match is None:
+        raise PreconditionRequiredError("expected If-Match with the ETag that was seen, or *")
+    if if_match.strip() == "*":
+        return
+    if _etag(_shown(caller, transfer, settle=False)) not in etags(if_match):
         raise PreconditionFailedError("it has changed since it was seen; look at it again")
 
 

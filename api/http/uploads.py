@@ -28,6 +28,7 @@ from api.http.integrity import stated_digests
 from api.http.problems import problems
 from api.http.records import UploadView
 from api.http.routes import Routes
+from api.spelling import rfc3339
 from api.uploading import DEFERRED_BYTES_MAX, LENGTH_MAX, Uploading, Writer
 from api.writing import PIECE_BYTES
 from evidence_store.doors import Upload, UploadState
@@ -142,7 +143,7 @@ def upload_record(upload: Upload) -> dict[str, Any]:
         "state": upload.state.value,
         "offset": upload.offset,
         "length": upload.length,
-        "expires_at": upload.expires_at.isoformat(),
+        "expires_at": rfc3339(upload.expires_at),
         "outcome": None if upload.outcome is None else _outcome(upload.outcome),
     }
 

@@ -23,6 +23,7 @@ from api.http.places import Places
 from api.http.problems import problems
 from api.http.records import Verification, VerificationList, VersionPage, VersionView
 from api.http.routes import Routes
+from api.spelling import rfc3339
 from api.uploading import UPLOADERS, Uploading
 from api.wiring import found_log
 from evidence_store.attestation import Attestation, attestation
@@ -134,7 +135,7 @@ def version_view(version: Version) -> VersionView:
         blake3=found.blake3.hex,
         size_bytes=found.size_bytes,
         media_type=version.media_type,
-        added_at=version.added_at.isoformat(),
+        added_at=rfc3339(version.added_at),
         derived_from=version.derived_from,
         method=version.method,
         language=version.language,
@@ -264,7 +265,7 @@ def _ledger(found: Attestation) -> Record:
     return {
         "event": found.seq,
         "by": None if found.by is None else str(found.by),
-        "recorded_at": None if found.at is None else found.at.isoformat(),
+        "recorded_at": None if found.at is None else rfc3339(found.at),
         "custodian": found.custodian,
         "receipt": PENDING if found.proof is None else SEALED,
         "proof": None if found.proof is None else str(found.proof),

@@ -63,6 +63,12 @@ class Counts:
             "evidence_requests_under_way", "Requests being answered.", registry=self.registry
         )
 
+    def unread(self, status: int, identifier: str) -> None:
+        """Count and log an answer to what never became a request of the application."""
+        self.requests.labels("-", "-", str(int(status))).inc()
+        fields = {"method": "-", "route": "-", "status": int(status), "request_id": identifier}
+        log.info("- - %d %s", status, identifier, extra={"fields": fields})
+
 
 class Watch:
     """Counts and logs each request of the application that it stands around."""

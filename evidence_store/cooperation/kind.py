@@ -180,7 +180,7 @@ class Kind:
             if each.name == name:
                 return each
         raise NotFoundError(
-            f"{self.id}: there is no step {name!r}; `evidence request kinds` lists them"
+            f"{self.id}: there is no such step; the list of kinds has the steps of each"
         )
 
     def certificate(self, name: str) -> CertificateForm:
@@ -221,9 +221,7 @@ def kind_named(name: str) -> Kind:
     """
     found = kinds().get(name)
     if found is None:
-        raise NotFoundError(
-            f"there is no kind of assistance {name!r}; `evidence request kinds` lists them"
-        )
+        raise NotFoundError("there is no such kind of assistance; the list of kinds has all")
     return found
 
 

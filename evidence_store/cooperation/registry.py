@@ -389,7 +389,7 @@ def member(of: type[E], text: object, what: str) -> E:
         return of(str(text))
     except ValueError:
         expected = ", ".join(each.value for each in of)
-        raise MalformedError(f"{what}: expected one of {expected}; found {text!r}") from None
+        raise MalformedError(f"{what}: expected one of {expected}", found=str(text)) from None
 
 
 def _state(document: Mapping[str, Json]) -> StateEntry:

@@ -87,7 +87,7 @@ class Act:
         try:
             kind = ActType(event.act)
         except ValueError:
-            raise MalformedError(f"act: expected a known one, found {event.act[:40]!r}") from None
+            raise MalformedError("act: expected a known one", found=event.act) from None
         return cls(kind, event.seq, event.by.authority, event.at, event.data, signed.disclosed())
 
     @property

@@ -284,13 +284,13 @@ def _insist_on_fields(act: Act) -> None:
                 )
         case ActType.RECEIVED if act.text("condition") != Condition.OK:
             raise MalformedError(
-                f"received: expected the condition ok, found {act.text('condition')[:40]!r}; "
-                "anything else is received_with_reservations"
+                "received: expected the condition ok (anything else is received_with_reservations)",
+                found=act.text("condition"),
             )
         case ActType.RECEIVED_WITH_RESERVATIONS if act.text("condition") not in set(Condition):
             raise MalformedError(
-                f"{act.type}: expected a condition among {', '.join(Condition)}, "
-                f"found {act.text('condition')[:40]!r}"
+                f"{act.type}: expected a condition among {', '.join(Condition)}",
+                found=act.text("condition"),
             )
         case _:
             pass
@@ -367,7 +367,7 @@ def _check(text: str) -> SealCheck:
         return SealCheck(text)
     except ValueError:
         raise MalformedError(
-            f"seal_checked: expected one of {', '.join(SealCheck)}, found {text[:40]!r}"
+            f"seal_checked: expected one of {', '.join(SealCheck)}", found=text
         ) from None
 
 
@@ -399,7 +399,7 @@ def _classification(custody: Custody, act: Act) -> Classification:
         return Classification(found)
     except ValueError:
         raise MalformedError(
-            f"{act.type}: expected one of {', '.join(Classification)}, found {found[:40]!r}"
+            f"{act.type}: expected one of {', '.join(Classification)}", found=found
         ) from None
 
 

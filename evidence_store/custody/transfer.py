@@ -43,7 +43,7 @@ class TransferId:
         found = re.fullmatch(r"([A-Z]{2})-TRF-(\d{6,12})", text, re.ASCII)
         transfer = None if found is None else cls(StateCode(found[1]), int(found[2]))
         if transfer is None or str(transfer) != text:
-            raise MalformedError(f"transfer: expected the form SI-TRF-000012, found {text[:80]!r}")
+            raise MalformedError("transfer: expected the form SI-TRF-000012", found=text)
         return transfer
 
 
@@ -283,7 +283,7 @@ def _mode(text: str) -> Mode:
         return Mode(text)
     except ValueError:
         raise MalformedError(
-            f"offer: expected a mode among {', '.join(Mode)}, found {text[:40]!r}"
+            f"offer: expected a mode among {', '.join(Mode)}", found=text
         ) from None
 
 

@@ -308,7 +308,7 @@ def _instant(text: str) -> datetime:
     except ValueError:
         found = None
     if found is None or found.strftime(_TIME_FORMAT) != text:
-        raise MalformedError(f"event: expected a time in UTC, found {text[:40]!r}")
+        raise MalformedError("event: expected a time in UTC", found=text)
     return found
 
 

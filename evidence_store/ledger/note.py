@@ -67,7 +67,7 @@ class VerifierKey:
         """
         parts = text.split("+", 2)
         if len(parts) != 3:  # noqa: PLR2004 - name, ID and key
-            raise MalformedError(f"vkey: expected name+id+key, found {text[:80]!r}")
+            raise MalformedError("vkey: expected name+id+key", found=text)
         name, _, encoded = parts
         content = from_base64(encoded, "vkey")
         try:
@@ -165,7 +165,7 @@ def check_name(name: str) -> None:
         MalformedError: if it is empty, too long, or has a space, a plus or a control character.
     """
     if not name or len(_utf8(name)) > NAME_BYTES_MAX or re.search(r"[\s+]", name):
-        raise MalformedError(f"key name: expected one without spaces and +, found {name[:80]!r}")
+        raise MalformedError("key name: expected one without spaces and +", found=name)
     if _has_control(name):
         raise MalformedError("key name: expected no control characters")
 

@@ -158,7 +158,7 @@ class _Reading:
                     self._known(name)
                 self.quorum = name
             case _:
-                raise MalformedError(f"expected log, witness, group or quorum; found {words[0]!r}")
+                raise MalformedError("expected log, witness, group or quorum", found=words[0])
 
     def _new_key(self, vkey: str, types: tuple[KeyType, ...]) -> VerifierKey:
         key = VerifierKey.parse(vkey)
@@ -189,5 +189,5 @@ def _threshold(text: str, members: list[str]) -> int:
     if text in {"any", "all"}:
         return 1 if text == "any" else len(members)
     if not re.fullmatch(r"[1-9][0-9]{0,3}", text, re.ASCII) or int(text) > len(members):
-        raise MalformedError(f"expected any, all or a number up to {len(members)}; found {text!r}")
+        raise MalformedError(f"expected any, all or a number up to {len(members)}", found=text)
     return int(text)

@@ -52,7 +52,7 @@ class BagWriter:
             FixityError, StoreUnavailableError: as the content's iterator has it; the bag is void.
         """
         if not _NAME.fullmatch(name) or name in self._payload or name in self._tags:
-            raise MalformedError(f"bag: expected a new plain name, found {name[:80]!r}")
+            raise MalformedError("bag: expected a new plain name", found=name)
         digest, size = hashlib.sha256(), 0
         with self._zip.open(self._info(name), "w", force_zip64=True) as member:
             for chunk in (content,) if isinstance(content, bytes) else content:

@@ -35,6 +35,7 @@ from storage.catalog.door_tables import (
     IdentityRow,
     PasskeyRow,
     SessionRow,
+    TokenRow,
 )
 from storage.catalog.engine import reading, writing
 from storage.catalog.ordering import person_code_of, person_key
@@ -48,6 +49,7 @@ PASSKEY = table_of(PasskeyRow)
 IDENTITY = table_of(IdentityRow)
 ENROLMENT = table_of(EnrolmentRow)
 SESSION = table_of(SessionRow)
+TOKEN = table_of(TokenRow)
 CHALLENGE = table_of(ChallengeRow)
 _SESSION = select(SESSION).where(SESSION.c.digest == bindparam("of"))
 # Each new challenge looks at its neighbours and takes away those that are over. Digests fall all
@@ -118,7 +120,13 @@ class SqlAccountStore:
         with self._writing() as queries:
             return queries.run(query.values(sign_count=sign_count)) == 1
 
-    def add_enrolment(self, enrolment: Enrolment) -> None:
+    def passkey_behind(self, credential: str) -> Passkey | None:
+        """See `AccountStore.passkey_behind`."""
+        query = select(PASSKEY).where(PASSKEY.c.credential >= credential)
+        with self._reading() as queries:
+            return _first(queries.all(query.order_by(PASSKEY.c.credential).limit(1), _passkey))
+
+    def add_enrolment(self, enrolment: Enrolment, now: datetime) -> None:
         """See `AccountStore.add_enrolment`."""
         by = enrolment.confirmed_by
         row: Columns = {
@@ -130,12 +138,29 @@ class SqlAccountStore:
             "used_at": enrolment.used_at,
         }
         with self._writing() as queries:
+            _end_enrolments(queries, person_key(enrolment.officer), now)
             queries.insert(ENROLMENT, [row])
 
     def enrolment(self, digest: bytes) -> Enrolment | None:
         """See `AccountStore.enrolment`."""
         with self._reading() as queries:
             return _first(queries.all(_enrolment_query(digest), _enrolment))
+
+    def open_enrolments(self, now: datetime, *, limit: int) -> Sequence[Enrolment]:
+        """See `AccountStore.open_enrolments`."""
+        query = select(ENROLMENT).where(ENROLMENT.c.expires_at > now, ENROLMENT.c.used_at.is_(None))
+        with self._reading() as queries:
+            return queries.all(query.order_by(ENROLMENT.c.expires_at).limit(limit), _enrolment)
+
+    def end_enrolment(self, digest: bytes, now: datetime) -> bool:
+        """See `AccountStore.end_enrolment`."""
+        query = update(ENROLMENT).where(
+            ENROLMENT.c.digest == digest,
+            ENROLMENT.c.used_at.is_(None),
+            ENROLMENT.c.expires_at > now,
+        )
+        with self._writing() as queries:
+            return queries.run(query.values(used_at=now)) == 1
 
     def confirm_enrolment(self, digest: bytes, by: PersonCode, now: datetime) -> bool:
         """See `AccountStore.confirm_enrolment`."""
@@ -156,10 +181,12 @@ class SqlAccountStore:
             found = _first(queries.all(_enrolment_query(digest), _enrolment))
             if found is None or not found.counts_at(now) or found.officer != way.officer:
                 return False
-            queries.run(update(ENROLMENT).where(ENROLMENT.c.digest == digest).values(used_at=now))
+            _end_enrolments(queries, key, now)  # this one is among them
             queries.run(delete(PASSKEY).where(PASSKEY.c.officer == key))
             queries.run(delete(IDENTITY).where(IDENTITY.c.officer == key))
             queries.run(_ending(SESSION.c.officer == key).values(ended_at=now))
+            tokens = update(TOKEN).where(TOKEN.c.officer == key, TOKEN.c.ended_at.is_(None))
+            queries.run(tokens.values(ended_at=now))
             _let_in(queries, key, way, now)
         return True
 
@@ -245,6 +272,14 @@ class SqlAccountStore:
     def _writing(self) -> Iterator[Queries]:
         with writing(self._engine) as connection:
             yield Queries(connection)
+
+
+def _end_enrolments(queries: Queries, key: str, now: datetime) -> None:
+    """End the officer's open enrolments; those that are over need no index of their own."""
+    query = update(ENROLMENT).where(
+        ENROLMENT.c.expires_at > now, ENROLMENT.c.officer == key, ENROLMENT.c.used_at.is_(None)
+    )
+    queries.run(query.values(used_at=now))
 
 
 def _let_in(queries: Queries, key: str, way: Passkey | Password | Identity, now: datetime) -> None:

@@ -91,6 +91,14 @@ class SqlDoorStore:
         with self._writing() as queries:
             return queries.run(query.values(ended_at=at)) == 1
 
+    def end_tokens(self, officer: PersonCode, at: datetime) -> int:
+        """See `DoorStore.end_tokens`."""
+        query = update(TOKEN).where(
+            TOKEN.c.officer == person_key(officer), TOKEN.c.ended_at.is_(None)
+        )
+        with self._writing() as queries:
+            return queries.run(query.values(ended_at=at))
+
     def add_upload(self, upload: Upload, bounds: UploadBounds) -> None:
         """See `DoorStore.add_upload`."""
         row: Columns = {

@@ -136,5 +136,5 @@ def version_behind(cursor: str | None) -> tuple[str, int]:
     ern = Ern.parse(ern_text)
     digits = number_text.isascii() and number_text.isdigit() and len(number_text) < 10  # noqa: PLR2004 - 32 bits
     if not digits or version_cursor(ern, int(number_text)) != cursor:
-        raise MalformedError(f"cursor: expected ERN/number, found {cursor[:80]!r}")
+        raise MalformedError("cursor: expected ERN/number", found=cursor)
     return ern_key(ern), int(number_text)

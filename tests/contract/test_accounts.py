@@ -8,6 +8,7 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
+from sqlalchemy import update
 
 from evidence_store.accounts import (
     Challenge,
@@ -18,11 +19,16 @@ from evidence_store.accounts import (
     Purpose,
     Session,
 )
+from evidence_store.doors import Token
 from evidence_store.errors import ConflictError, MalformedError
 from evidence_store.identifiers import PersonCode
 from storage.catalog import SqlCatalog
 from storage.catalog.accounts import SqlAccountStore
+from storage.catalog.door_tables import EnrolmentRow
+from storage.catalog.doors import SqlDoorStore
+from storage.catalog.tables import table_of
 from tests.catalogs import NOW
+from tests.plans import assert_indexed, statements
 
 ANA, BOR = PersonCode.parse("OFF-0003"), PersonCode.parse("OFF-0004")
 FIRST, SECOND = PersonCode.parse("OFF-0001"), PersonCode.parse("OFF-0002")
@@ -53,7 +59,7 @@ def enrolment(name: str = "link", officer: PersonCode = ANA) -> Enrolment:
 
 def confirmed(accounts: SqlAccountStore, name: str = "link", officer: PersonCode = ANA) -> bytes:
     made = enrolment(name, officer)
-    accounts.add_enrolment(made)
+    accounts.add_enrolment(made, NOW)
     assert accounts.confirm_enrolment(made.digest, SECOND, NOW)
     return made.digest
 
@@ -67,6 +73,11 @@ def enrolled(
 
 def session(name: str = "session", officer: PersonCode = ANA) -> Session:
     return Session(digest(name), name, officer, Method.PASSKEY, "browser", NOW, NOW, NOW + 8 * HOUR)
+
+
+def token(officer: PersonCode) -> Token:
+    name = f"token of {officer}"
+    return Token(name, digest(name), officer, "laptop", frozenset({"read"}), NOW, NOW + 8 * HOUR)
 
 
 def challenge(name: str = "challenge", officer: PersonCode | None = None) -> Challenge:
@@ -108,11 +119,11 @@ def test_a_digest_that_is_none_is_refused() -> None:
 
 class TestEnrolments:
     def test_one_is_read_as_it_was_entered(self, accounts: SqlAccountStore) -> None:
-        accounts.add_enrolment(enrolment())
+        accounts.add_enrolment(enrolment(), NOW)
         assert accounts.enrolment(digest("link")) == enrolment()
 
     def test_another_officer_confirms_once(self, accounts: SqlAccountStore) -> None:
-        accounts.add_enrolment(enrolment())
+        accounts.add_enrolment(enrolment(), NOW)
         assert not accounts.confirm_enrolment(digest("link"), FIRST, NOW)
         assert not accounts.confirm_enrolment(digest("link"), SECOND, NOW + HOUR)
         assert accounts.confirm_enrolment(digest("link"), SECOND, NOW)
@@ -135,19 +146,75 @@ class TestEnrolments:
         assert [each.credential for each in accounts.passkeys(ANA)] == ["first"]
 
     def test_unconfirmed_or_over_it_opens_nothing(self, accounts: SqlAccountStore) -> None:
-        accounts.add_enrolment(enrolment())
+        accounts.add_enrolment(enrolment(), NOW)
         assert not accounts.enrol(digest("link"), passkey(), NOW)
         assert accounts.confirm_enrolment(digest("link"), SECOND, NOW)
         assert not accounts.enrol(digest("link"), passkey(), NOW + HOUR)
+
+    def test_one_that_is_used_ends_the_others_of_its_officer(
+        self, accounts: SqlAccountStore, catalog: SqlCatalog
+    ) -> None:
+        theirs = confirmed(accounts, "bor's", BOR)
+        # As two were left by a version that did not end the earlier one.
+        earlier, later = confirmed(accounts, "earlier"), confirmed(accounts, "later")
+        with catalog.engine.begin() as connection:
+            query = update(table_of(EnrolmentRow)).where(table_of(EnrolmentRow).c.digest == earlier)
+            connection.execute(query.values(used_at=None))
+        assert accounts.enrol(later, passkey(), NOW)
+        assert not accounts.enrol(earlier, passkey(credential="finder's"), NOW)
+        assert [each.credential for each in accounts.passkeys(ANA)] == ["first"]
+        assert accounts.enrol(theirs, passkey(BOR, "bor's"), NOW)
+
+    def test_one_that_is_issued_ends_those_before(self, accounts: SqlAccountStore) -> None:
+        earlier, theirs = confirmed(accounts, "earlier"), confirmed(accounts, "bor's", BOR)
+        accounts.add_enrolment(enrolment("later"), NOW)
+        assert not accounts.enrol(earlier, passkey(), NOW)
+        assert {each.digest for each in accounts.open_enrolments(NOW, limit=9)} == {
+            digest("later"),
+            theirs,
+        }
+
+    def test_those_that_are_open_are_listed_and_one_is_ended_once(
+        self, accounts: SqlAccountStore
+    ) -> None:
+        link = confirmed(accounts)
+        later = replace(enrolment("bor's", BOR), expires_at=NOW + 2 * HOUR)
+        accounts.add_enrolment(later, NOW)
+        assert [each.digest for each in accounts.open_enrolments(NOW, limit=9)] == [
+            link,
+            later.digest,
+        ]
+        assert len(accounts.open_enrolments(NOW, limit=1)) == 1
+        assert accounts.open_enrolments(NOW + HOUR, limit=9) == [later]
+        assert not accounts.end_enrolment(link, NOW + HOUR)  # it is over anyway
+        assert accounts.end_enrolment(link, NOW)
+        assert not accounts.end_enrolment(link, NOW)
+        assert not accounts.enrol(link, passkey(), NOW)
+
+    def test_no_table_is_gone_through_for_them(
+        self, accounts: SqlAccountStore, catalog: SqlCatalog
+    ) -> None:
+        with statements(catalog.engine) as seen:
+            enrolled(accounts, passkey())
+            accounts.open_enrolments(NOW, limit=9)
+            accounts.end_enrolment(digest("link"), NOW)
+            accounts.passkey_behind("a")
+            SqlDoorStore(catalog.engine).end_tokens(ANA, NOW)
+        assert_indexed(catalog.engine, seen)
 
     def test_of_some_at_once_one_uses_it(self, accounts: SqlAccountStore) -> None:
         link = confirmed(accounts)
         assert won(lambda: accounts.enrol(link, passkey(), NOW)) == 1
 
-    def test_recovery_takes_all_that_was_there(self, accounts: SqlAccountStore) -> None:
+    def test_recovery_takes_all_that_was_there(
+        self, accounts: SqlAccountStore, catalog: SqlCatalog
+    ) -> None:
         enrolled(accounts, password())
         accounts.begin_session(session())
         accounts.begin_session(session("bor's", BOR))
+        doors = SqlDoorStore(catalog.engine)
+        for officer in (ANA, BOR):
+            doors.add_token(token(officer))
         for _ in range(3):
             accounts.begin_attempt(ANA, NOW, most=3, until=NOW + HOUR)
         enrolled(accounts, passkey(), "second")
@@ -158,6 +225,8 @@ class TestEnrolments:
         assert ended.ended_at == NOW
         (other,) = accounts.sessions(BOR)
         assert other.ended_at is None
+        assert [each.ended_at for each in doors.tokens(ANA)] == [NOW]
+        assert [each.ended_at for each in doors.tokens(BOR)] == [None]
         enrolled(accounts, password(), "third")
         assert accounts.passkeys(ANA) == []
 
@@ -169,6 +238,13 @@ class TestEnrolments:
             accounts.enrol(link, passkey(credential="taken"), NOW)
         assert [each.credential for each in accounts.passkeys(ANA)] == ["first"]
         assert accounts.enrol(link, passkey(), NOW)  # the link was not used up either
+
+    def test_the_next_passkey_in_order_is_found(self, accounts: SqlAccountStore) -> None:
+        assert accounts.passkey_behind("") is None
+        enrolled(accounts, passkey(credential="b"))
+        enrolled(accounts, passkey(BOR, "d"), "bor's")
+        found = [accounts.passkey_behind(each) for each in ("", "b", "c", "e")]
+        assert [each and each.credential for each in found] == ["b", "b", "d", None]
 
 
 class TestAttempts:

@@ -67,7 +67,7 @@ def test_a_delivery_is_entered_once_and_found_again(catalog: SqlCatalog) -> None
 
 def _bind(accounts: SqlAccountStore, officer: PersonCode, link: bytes, digest: bytes) -> bool:
     by, confirmed_by = OFFICERS[2:]
-    accounts.add_enrolment(Enrolment(link, officer, by, NOW + MINUTE, confirmed_by))
+    accounts.add_enrolment(Enrolment(link, officer, by, NOW + MINUTE, confirmed_by), NOW)
     return accounts.enrol(link, Identity(digest, officer, "https://id.example"), NOW)
 
 

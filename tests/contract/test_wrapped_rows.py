@@ -49,7 +49,7 @@ def kept(request: pytest.FixtureRequest, catalog: SqlCatalog, keyring: TestKeyri
 def _fill(catalog: SqlCatalog, name: str, officer: PersonCode, header: bytes) -> None:
     accounts, life = SqlAccountStore(catalog.engine), NOW + timedelta(days=1)
     digest = hashlib.sha256(name.encode()).digest()
-    accounts.add_enrolment(Enrolment(digest, officer, PersonCode.parse("OFF-0008"), life))
+    accounts.add_enrolment(Enrolment(digest, officer, PersonCode.parse("OFF-0008"), life), NOW)
     assert accounts.confirm_enrolment(digest, PersonCode.parse("OFF-0009"), NOW)
     assert accounts.enrol(digest, Password(officer, "$argon2id$", header + BODY, 7), NOW)
     sealed = base64.urlsafe_b64encode(header + BODY).rstrip(b"=").decode()

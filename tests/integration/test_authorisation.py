@@ -158,6 +158,8 @@ TABLE = {
         INVISIBLE,
         INVISIBLE,
     ),
+    "end_sessions_of": REGISTRARS,  # and the registry officers of another authority, of theirs
+    "end_tokens_of": REGISTRARS,
     "propose_entry": REGISTRARS,
     "approve_change": REGISTRARS,
     "reject_change": REGISTRARS,
@@ -243,6 +245,7 @@ PUBLIC = {
     "health",
     "ready",
     "upload_options",
+    "list_problems",
     # before anybody has signed in
     "ask_passkey",
     "sign_in_by_passkey",
@@ -263,6 +266,8 @@ SESSION = {
     "end_session",
     "issue_enrolment",
     "confirm_enrolment",
+    "list_enrolments",
+    "cancel_enrolment",
     "make_a_token",
     "list_my_tokens",
     "end_a_token",

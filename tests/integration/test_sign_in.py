@@ -1,9 +1,11 @@
 """Officers sign in by passkey: enrolled by two, bound to the site, for as long as a session lasts."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,11 @@ from fastapi.testclient import TestClient
 
 from api.serving import application, signing_in
 from api.signin import SignIn
+from api.tokens import SCOPES, make_token
 from api.uploading import Uploading
+from evidence_store.cooperation.registry import OfficerRole
 from evidence_store.errors import OutOfOrderError
+from evidence_store.identifiers import AuthorityId
 from ingest.extraction.supervisor import Extractor
 from tests.cooperation import Whole, World
 from tests.doors import instance_at
@@ -105,6 +110,88 @@ def test_a_link_is_used_once_and_recovery_ends_what_was_there(site: Site) -> Non
     lost = other.post("/v1/session/passkey", json={"credential": first.get(options)})
     assert lost.status_code == 401
     site.signed_in(second)
+
+
+def _enrolled_by(site: Site, token: str, browser: TestClient | None = None) -> int:
+    browser = browser or site.browser()
+    options = browser.post("/v1/enrol/options", json={"token": token})
+    if options.status_code != 200:
+        return options.status_code
+    made = SoftKey(ORIGIN, "evidence.example").create(options.json()["passkey"])
+    answer = {"token": token, "credential": made, "name": "key"}
+    return browser.post("/v1/enrol", json=answer).status_code
+
+
+def test_a_link_that_was_lost_opens_nothing_after_the_recovery(site: Site) -> None:
+    lost, used = site.link("prosecutor"), site.link("prosecutor")
+    assert _enrolled_by(site, used) == 201
+    mine = site.instance.accounts.passkeys(site.world.people["prosecutor"])
+    assert _enrolled_by(site, lost) == 401
+    assert site.instance.accounts.passkeys(site.world.people["prosecutor"]) == mine
+
+
+def test_recovery_ends_the_officers_tokens(site: Site) -> None:
+    officer = site.world.people["prosecutor"]
+    now, life = site.instance.clock.now(), timedelta(days=366)
+    _, text = make_token(site.instance.doors, officer, "laptop", SCOPES, now, life)
+    program = TestClient(site.app, base_url=ORIGIN, headers={"Authorization": f"Bearer {text}"})
+    assert program.get("/v1/items").status_code == 200
+    site.enrolled("prosecutor")
+    assert program.get("/v1/items").status_code == 401
+
+
+def test_officers_of_the_registry_see_for_whom_a_link_is_and_cancel_it(site: Site) -> None:
+    first, second = (site.signed_in(site.enrolled(each)) for each in ("registrar", "second"))
+    officer = str(site.world.people["prosecutor"])
+    made = first.post("/v1/enrolments", json={"officer": officer}).json()
+    (shown,) = second.get("/v1/enrolments").json()["enrolments"]
+    assert (shown["id"], shown["officer"], shown["confirmed_by"]) == (made["id"], officer, None)
+    assert "token" not in shown
+    stranger = site.signed_in(site.enrolled("central"))
+    assert stranger.get("/v1/enrolments").status_code == 409
+    assert stranger.delete(f"/v1/enrolments/{made['id']}").status_code == 409
+    assert second.post(f"/v1/enrolments/{made['id']}/confirmation").status_code == 200
+    assert first.delete(f"/v1/enrolments/{made['id']}").status_code == 204
+    assert first.delete(f"/v1/enrolments/{made['id']}").status_code == 404
+    assert first.get("/v1/enrolments").json()["enrolments"] == []
+    assert _enrolled_by(site, made["token"]) == 401
+
+
+def test_who_administers_an_officer_ends_their_sessions_and_tokens(site: Site) -> None:
+    officer = site.world.people["prosecutor"]
+    thief = site.signed_in(site.enrolled("prosecutor"))
+    now, life = site.instance.clock.now(), timedelta(days=366)
+    _, text = make_token(site.instance.doors, officer, "laptop", SCOPES, now, life)
+    program = TestClient(site.app, base_url=ORIGIN, headers={"Authorization": f"Bearer {text}"})
+    registrar = site.signed_in(site.enrolled("registrar"))
+    ended = registrar.delete(f"/v1/officers/{officer}/sessions")
+    assert (ended.status_code, ended.json()) == (200, {"ended": 1})
+    assert thief.get("/v1/session").status_code == 401
+    assert program.get("/v1/items").status_code == 200
+    assert registrar.delete(f"/v1/officers/{officer}/tokens").json() == {"ended": 1}
+    assert program.get("/v1/items").status_code == 401
+    assert registrar.delete("/v1/officers/OFF-9999/tokens").status_code == 404
+    site.world.hire("b-registry", AuthorityId("bravo-central"), OfficerRole.REGISTRY)
+    theirs = site.signed_in(site.enrolled("b-registry"))
+    assert theirs.delete(f"/v1/officers/{officer}/sessions").status_code == 403
+    own = site.world.people["b-central"]
+    assert theirs.delete(f"/v1/officers/{own}/sessions").json() == {"ended": 0}
+
+
+@pytest.mark.parametrize("length", [16, 48, 255])
+def test_a_passkey_that_is_not_there_is_as_long_as_those_that_are(site: Site, length: int) -> None:
+    for name in ("prosecutor", "central"):
+        site.enrolled(name, SoftKey(ORIGIN, "evidence.example", identifier=os.urandom(length)))
+
+    def offered(officer: str) -> str:
+        options = site.browser().post("/v1/session/passkey/options", json={"officer": officer})
+        (one,) = options.json()["allowCredentials"]
+        return str(one["id"])
+
+    real = offered(str(site.world.people["prosecutor"]))
+    for officer in ("OFF-9990", "OFF-9991", "OFF-9992"):
+        assert len(offered(officer)) == len(real)
+        assert offered(officer) == offered(officer)
 
 
 def _elsewhere(key: SoftKey) -> SoftKey:
@@ -219,7 +306,8 @@ def test_every_route_of_sign_in_is_known(site: Site) -> None:
         if "sign-in" in operation["tags"]
     }
     signed_in = {"who_am_i", "sign_out", "list_sessions", "end_sessions", "end_session"}
-    signed_in |= {"issue_enrolment", "confirm_enrolment"}
+    signed_in |= {"issue_enrolment", "confirm_enrolment", "list_enrolments", "cancel_enrolment"}
+    signed_in |= {"end_sessions_of", "end_tokens_of"}
     signed_in |= {"make_a_token", "list_my_tokens", "end_a_token"}
     open_to_all = {"ask_passkey", "sign_in_by_passkey", "sign_in_by_password"}
     open_to_all |= {"list_providers", "begin_at_provider", "come_back_from_provider"}

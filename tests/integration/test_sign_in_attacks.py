@@ -373,6 +373,19 @@ def test_no_page_of_anothers_changes_anything_or_signs_anybody_in(
     assert own.post("/v1/grants", json=body).status_code == 201
 
 
+def test_a_host_that_somebody_else_chose_is_not_the_applications_own(site: Timed) -> None:
+    key = site.enrolled("prosecutor")
+    evil = "https://evil.example"
+    foreign = TestClient(site.app, base_url=evil, headers={"Origin": evil})
+    options = foreign.post("/v1/session/passkey/options", json={})
+    assert (options.status_code, options.json()["code"]) == (403, "E403")
+    browser = site.signed_in(key)
+    (cookie,) = browser.cookies.jar
+    foreign.headers["Cookie"] = f"{cookie.name}={cookie.value}"
+    body = {"document": site.world.document(site.world.item())}
+    assert foreign.post("/v1/grants", json=body).status_code == 403
+
+
 # ------------------------------------------------------------------------- rates
 
 
