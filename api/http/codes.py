@@ -48,6 +48,11 @@ CODES: Mapping[str, Explained] = {
     "E220": Explained(
         (500,), "What arrived is not what its sender listed.", "Ask the sender for what is missing."
     ),
+    "E230": Explained(
+        (500,),
+        "The catalog's own file is damaged. What it says cannot be relied on, and nothing is done.",
+        _OPERATOR,
+    ),
     "E240": Explained(
         (400,),
         "A proof, a signature or a checkpoint does not hold.",

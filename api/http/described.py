@@ -20,7 +20,10 @@ TIMES = frozenset(
 _TEXT: Json = {"type": "string"}
 _NUMBER: Json = {"type": "integer", "minimum": 0}
 _TUS = "tus 1.0.0"
-_RESUMABLE: Json = {"description": f"The version, {_TUS}.", "schema": {"const": "1.0.0"}}
+_RESUMABLE: Json = {
+    "description": f"The version, {_TUS}.",
+    "schema": {"type": "string", "enum": ["1.0.0"]},
+}
 _OFFSET: Json = {"description": f"Bytes that are acknowledged ({_TUS}).", "schema": _NUMBER}
 _LENGTH: Json = {"description": f"Bytes of the whole ({_TUS}).", "schema": _NUMBER}
 _METADATA: Json = {

@@ -312,10 +312,13 @@ def test_a_name_never_gets_into_a_header(server: Served, name: str) -> None:
     asked = {"item": outcome["ern"], "action": "download", "purpose": "prosecution"}
     answer = server.asked("POST", "/v1/accesses", json=asked)
     assert answer.content == content
-    plain = f"{outcome['ern']}-v1"
-    assert answer.headers["content-disposition"] == (
-        f"attachment; filename=\"{plain}\"; filename*=UTF-8''{plain}"
+    assert re.fullmatch(
+        r"attachment; filename=\"[ !#-.0-\[\]-~]{1,255}\"; filename\*=UTF-8''[\w.%~-]{1,2000}",
+        answer.headers["content-disposition"],
+        re.ASCII,
     )
+    assert "%2F" not in answer.headers["content-disposition"].upper()
+    assert answer.headers["x-evidence-item"] == f"{outcome['ern']}-v1"
     assert "set-cookie" not in answer.headers
     assert answer.headers["x-content-type-options"] == "nosniff"
 

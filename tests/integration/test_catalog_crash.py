@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import event, text
 
-from evidence_store.errors import CatalogBusyError, NoSpaceError, SettingsError
+from evidence_store.errors import CatalogBusyError, DamagedError, NoSpaceError, SettingsError
 from evidence_store.identifiers import Role
 from storage.catalog import SqlCatalog, create_catalog, group_commit, open_catalog, revision_of
 from storage.catalog.engine import sqlite_file
@@ -217,7 +217,7 @@ def test_a_file_that_is_no_database_is_named_as_damaged_and_left(tmp_path: Path)
     content = b"this is no database, and never was one" * 100
     file.write_bytes(content)
     for attempt in (open_catalog, revision_of, lambda url: create_catalog(url, SI, "A", NOW)):
-        with pytest.raises(SettingsError, match="damaged"):
+        with pytest.raises(DamagedError):
             attempt(f"sqlite:///{file}")
     assert file.read_bytes() == content
 
@@ -239,10 +239,10 @@ def test_a_damaged_page_is_named_when_it_is_met(tmp_path: Path) -> None:
     with closing(open_catalog(url)) as catalog:
         with catalog.read() as reader:
             assert len(reader.items().entries) == 100
-            with pytest.raises(SettingsError, match="damaged"):
+            with pytest.raises(DamagedError):
                 reader.sealed_objects()
         filled.catalog = catalog
-        with pytest.raises(SettingsError, match="damaged"):
+        with pytest.raises(DamagedError):
             filled.add(1)
 
 

@@ -42,7 +42,8 @@ def test_a_key_that_could_not_be_let_go_of_is_free_when_its_claim_has_run_out(
 ) -> None:
     with monkeypatch.context() as outage:
         outage.setattr(SqlDoorStore, "drop_answer", fails)
-        outage.setattr(type(doors.instance.catalog), "write", fails)
+        for name in ("write", "act"):
+            outage.setattr(type(doors.instance.catalog), name, fails)
         failed = draft()
     assert (failed.status_code, failed.headers["retry-after"]) == (503, "5")
     held = draft()

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -253,7 +254,10 @@ def test_what_takes_long_to_be_taken_in_holds_up_nobody_else(
         assert client.outcome(path)["state"] == "whole"
         other = Client(client.doors, "other")
         theirs = other.create(5, content=b"other").headers["location"]
-        assert other.outcome(theirs)["state"] == "done"
+        until = time.monotonic() + 20  # a busy machine takes its time
+        while other.outcome(theirs)["state"] != "done":
+            assert time.monotonic() < until
+            time.sleep(0.05)
         assert client.doors(None, "GET", "/health").status_code == 200
     finally:
         let_go.set()
