@@ -201,7 +201,7 @@ def _transferred(made: Made, ern: str, copy: bytes) -> None:
         ("prosecutor", {"act": "released", "carrier": "C"}),
         ("b-central", {"act": "received", "lines": [line]}),
     ):
-        made(who, "transfers.take_transfer_step", transfer, body=step(said))
+        made(who, "transfers.take_transfer_step", transfer, body=step(said), if_match="*")
     shown = made("prosecutor", "transfers.get_transfer", transfer)
     assert shown.items[0].custodian == "bravo-central"
 
