@@ -1,7 +1,7 @@
 """`evidence check`: is this file what was registered? MATCH, MISMATCH, NOT VERIFIABLE, UNKNOWN."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -146,15 +146,15 @@ def _fields(comparison: Comparison, found: Fingerprint | None) -> dict[str, Json
 
 def _text(
     reader: CatalogReader, file: Path, comparison: Comparison, attested: Attestation | None
-) -> str:
+) -> Sequence[str]:
     verdict, version = comparison.verdict, comparison.version
     what = verdict.outcome.value.upper().replace("_", " ")
     if verdict.outcome is Outcome.MATCH and version is not None:
         return (
-            f"{what}  {file} is the {_named(reader, version)} (version {version.number})\n"
-            f"       {_proof(attested)}"
+            f"{what}  {file} is the {_named(reader, version)} (version {version.number})",
+            f"       {_proof(attested)}",
         )
-    return f"{what}  {file}  {verdict.reason}"
+    return (f"{what}  {file}  {verdict.reason}",)
 
 
 def _named(reader: CatalogReader, version: Version) -> str:

@@ -190,7 +190,8 @@ def verify(
         outcome.value: sum(each.outcome is outcome for each in findings) for outcome in Outcome
     }
     if not out.as_json:
-        out.line(told(report))
+        for line in told(report):
+            out.line(line)
         return Exit.DONE if report.verifies else Exit.INTEGRITY
     for finding in findings:
         row: dict[str, Json] = {

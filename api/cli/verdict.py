@@ -20,8 +20,8 @@ def by_weight(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda each: _WEIGHT[each.outcome])
 
 
-def told(report: Report) -> str:
-    """The whole answer."""
+def told(report: Report) -> Sequence[str]:
+    """The whole answer, by lines."""
     lines = ["The package verifies." if report.verifies else "THE PACKAGE DOES NOT VERIFY."]
     lines += _alike(report.findings, Outcome.REFUTED, "REFUTED")
     for ern, history in report.histories.items():
@@ -29,7 +29,7 @@ def told(report: Report) -> str:
     lines += ["", *_proved(report.findings)]
     lines += ["", *_alike(report.findings, Outcome.NOT_SHOWN, "not shown")]
     # The first of them begins with what is proved: of what does not verify, that is not said.
-    return "\n".join((*lines, "", *(LIMITS if report.verifies else LIMITS[1:])))
+    return (*lines, "", *(LIMITS if report.verifies else LIMITS[1:]))
 
 
 def custody_rows(history: History) -> list[Json]:

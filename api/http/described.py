@@ -31,7 +31,10 @@ _METADATA: Json = {
     "schema": _TEXT,
 }
 _CONCAT: Json = {"description": "`partial`, or `final;` with the parts.", "schema": _TEXT}
-_DEFER: Json = {"description": "1: the length follows.", "schema": {"type": "string", "enum": ["1"]}}
+_DEFER: Json = {
+    "description": "1: the length follows.",
+    "schema": {"type": "string", "enum": ["1"]},
+}
 _CHECKSUM: Json = {"description": "`sha256` and base64, of this body.", "schema": _TEXT}
 _EXPIRES: Json = {"description": "Until when it is kept.", "schema": _TEXT}
 _LOCATION: Json = {"description": "Where the upload is.", "schema": _TEXT}
