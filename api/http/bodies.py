@@ -60,7 +60,7 @@ class Bodies:
         if len(body) > BYTES_MAX:
             await _refuse(scope, receive, send, 413, "E413", f"expected at most {BYTES_MAX} bytes")
             return
-        await self._app(scope, _Again(body, receive), send)
+        await self._app(scope, Again(body, receive), send)
 
 
 def address_of(scope: Scope) -> str:
@@ -85,7 +85,7 @@ async def _received(receive: Receive) -> bytes | None:
             return bytes(body)
 
 
-class _Again:
+class Again:
     """A body that was received, once more; then whatever comes."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
@@ -93,6 +93,7 @@ class _Again:
         self._receive = receive
 
     async def __call__(self) -> Message:
+        """The next message: the body, the first time."""
         body, self._body = self._body, None
         if body is None:
             return await self._receive()

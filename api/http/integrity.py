@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http import problems
+from api.http.bodies import Again
 
 DIGESTS = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}  # what RFC 9530 calls secure
 MISMATCH = "E460"
@@ -67,26 +68,12 @@ class ContentDigest:
                 detail = f"Content-Digest: the body's {name} is another; nothing was done"
                 await self._refuse(scope, receive, send, MISMATCH, detail)
                 return
-        await self._app(scope, _Again(body, receive), send)
+        await self._app(scope, Again(body, receive), send)
 
     async def _refuse(
         self, scope: Scope, receive: Receive, send: Send, code: str, detail: str
     ) -> None:
         await problems.problem(Request(scope), 400, code, detail)(scope, receive, send)
-
-
-class _Again:
-    """A body that was read, once more."""
-
-    def __init__(self, body: bytes, receive: Receive) -> None:
-        self._body: bytes | None = body
-        self._receive = receive
-
-    async def __call__(self) -> Message:
-        body, self._body = self._body, None
-        if body is None:
-            return await self._receive()
-        return {"type": "http.request", "body": body, "more_body": False}
 
 
 async def _whole(receive: Receive, bytes_max: int) -> bytes:
