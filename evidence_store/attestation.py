@@ -15,7 +15,7 @@ from evidence_store.identifiers import Ern, KeyId
 from evidence_store.ledger.event import Event, leaf
 from evidence_store.ledger.policy import Policy
 from evidence_store.ledger.proof import LogProof
-from evidence_store.ledger_port import Recorded, TileStore
+from evidence_store.ledger_port import Recorded, TileStore, chain_of
 from evidence_store.ports import CatalogReader
 from evidence_store.sequencing import proof_of
 
@@ -78,6 +78,6 @@ def _proof(
 ) -> LogProof | None:
     proof = None if recorded.index is None else proof_of(reader.ledger, tiles, recorded.index)
     if proof is not None:
-        link = reader.ledger.links([ern])[ern]
+        link = chain_of(reader.ledger, ern)
         proof.verify(leaf(link.item_key, recorded.seq, recorded.signed.commitment), policy)
     return proof

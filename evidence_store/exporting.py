@@ -29,7 +29,7 @@ from evidence_store.ledger.policy import Policy
 from evidence_store.ledger.proof import LogProof
 from evidence_store.ledger.signing import Signer
 from evidence_store.ledger.tiles import TileTree
-from evidence_store.ledger_port import Control, LedgerReader, Recorded, TileStore
+from evidence_store.ledger_port import Control, LedgerReader, Recorded, TileStore, chain_of
 from evidence_store.package import layout
 from evidence_store.package.bag import BagWriter
 from evidence_store.package.composition import (
@@ -178,7 +178,7 @@ class Exporter:
         self, bag: BagWriter, reader: CatalogReader, item: ShownItem, choice: Choice
     ) -> ItemStory:
         ern = item.ern
-        link = reader.ledger.links([ern])[ern]
+        link = chain_of(reader.ledger, ern)
         bag.add(layout.key_path(ern), f"{link.item_key.hex()}\n".encode())
         # What was recorded since the export is no part of it, and would leave the chain open.
         recorded = reader.ledger.events(ern)[: item.events]

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from evidence_store.custody.transfer import Offer, TransferId
+from evidence_store.errors import LedgerAlteredError
 from evidence_store.identifiers import AuthorityId, Ern, KeyId, StateCode, Subject
 from evidence_store.ledger.event import Link, SignedEvent
 from evidence_store.ledger.note import Note
@@ -175,6 +176,18 @@ class LedgerReader(Protocol):
     def heads(self, *, after: int, limit: int = 100) -> Sequence[Head]:
         """States by size, from behind `after`."""
         ...
+
+
+def chain_of(ledger: LedgerReader, subject: Subject) -> Link:
+    """Where the chain of a subject ends, of which something was signed.
+
+    Raises:
+        LedgerAlteredError: if the catalog has no chain of it any more.
+    """
+    link = ledger.links([subject]).get(subject)
+    if link is None:
+        raise LedgerAlteredError(f"{subject}: expected a chain of events, found none")
+    return link
 
 
 class LedgerWriter(LedgerReader, Protocol):

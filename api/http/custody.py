@@ -41,7 +41,7 @@ from evidence_store.errors import MalformedError
 from evidence_store.handling import history_of
 from evidence_store.identifiers import Ern
 from evidence_store.ledger.control import KINDS, commitment_of
-from evidence_store.ledger_port import Recorded
+from evidence_store.ledger_port import Recorded, chain_of
 from evidence_store.ports import CatalogReader
 from evidence_store.sequencing import proof_of
 
@@ -93,7 +93,7 @@ def custody_routes() -> Routes:
                 item.ern,
                 ByHand(person=str(desk.officer), **dict(body)),
             )
-            seq = writer.ledger.links([item.ern])[item.ern].seq
+            seq = chain_of(writer.ledger, item.ern).seq
         waits = ledger.settle(caller.instance)
         receipt = receipt_fields(ledger.receipt(caller.instance, item.ern, seq))
         receipt |= {} if waits is None else {"waits_for": waits}
@@ -229,7 +229,7 @@ def _bundle(reader: CatalogReader, instance: Instance, ern: Ern) -> ProofBundle:
     log = found_log(instance.catalog, instance.signing)
     return ProofBundle(
         ern=str(ern),
-        item_key=reader.ledger.links([ern])[ern].item_key.hex(),
+        item_key=chain_of(reader.ledger, ern).item_key.hex(),
         events=events,
         controls=controls,
         checkpoint=None if head is None or head.sealed is None else head.sealed.decode(),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from httpx2 import Response
+from sqlalchemy import text
 
 from api import ledger
 from api.http.app import create_app
@@ -354,6 +355,16 @@ def test_the_proof_bundle_is_checked_without_the_server(doors: Doors) -> None:  
         expected = leaf(bytes.fromhex(bundle["item_key"]), each["seq"], signed.commitment)
         LogProof.parse(each["proof"].encode()).verify(expected, policy)
     assert "room" not in json.dumps(bundle)
+
+
+def test_a_chain_that_was_taken_out_has_no_proof_and_that_is_said(
+    doors: Doors,  # noqa: F811 - the fixture
+) -> None:
+    ern = doors.world.item()
+    with doors.instance.catalog.engine.begin() as connection:  # as whoever owns the database
+        connection.execute(text("DELETE FROM chain WHERE subject_key LIKE 'SI-2026-%'"))
+    answer = doors("prosecutor", "GET", f"/v1/items/{ern}/proof")
+    assert (answer.status_code, answer.json()["code"]) == (503, "E250")
 
 
 def _verified(
